@@ -1,0 +1,97 @@
+"""Buckets of body lengths and the frame inside a body's padding (spec §2.3)."""
+
+from __future__ import annotations
+
+import zstandard
+
+from sealkeep_protocol.errors import AuthenticationError, MalformedError
+from sealkeep_protocol.primitives import TAG_SIZE
+
+MIN_BODY = 256
+MAX_BODY = 262_144
+FRONT_STEP = 65_536
+MAX_CONTENT = 4_194_304
+COMPRESSION_LEVEL = 6
+
+PLAIN, ZSTD = 0, 1
+_PREFIX = 5  # format and length
+OVERHEAD = _PREFIX + TAG_SIZE
+
+
+def padme(length: int) -> int:
+    """The bucket of a length of at least 2: the smallest one that is not below it."""
+    exponent = length.bit_length() - 1
+    mask = (1 << (exponent - exponent.bit_length())) - 1
+    return (length + mask) & ~mask
+
+
+def is_bucket(length: int) -> bool:
+    """Whether a body's ciphertext may have this length."""
+    return MIN_BODY <= length <= MAX_BODY and padme(length) == length
+
+
+def check_bucket(length: int) -> None:
+    """Refuse a body's ciphertext length that is not a bucket. Raises `AuthenticationError` (`digest`)."""
+    # ENC-07: "A relay and a reader MUST refuse a body whose ciphertext length is not a bucket of §2.3."
+    if not is_bucket(length):
+        raise AuthenticationError("digest", f"a body of {length} bytes, which is no bucket")
+
+
+def bucket(content: int, *, step: int | None = None) -> int:
+    """The ciphertext length for so many bytes of (compressed) content: the next bucket, or multiple of `step`."""
+    needed = max(MIN_BODY, content + OVERHEAD)
+    return padme(needed) if step is None else -(-needed // step) * step
+
+
+def compress(content: bytes, *, level: int = COMPRESSION_LEVEL) -> bytes:
+    """One zstd frame with its content size declared and no checksum (the AEAD has one)."""
+    return zstandard.ZstdCompressor(level=level, write_content_size=True, write_checksum=False).compress(content)
+
+
+def pad(content: bytes, ciphertext_length: int, *, form: int) -> bytes:
+    """Frame and pad content to the plaintext of a body with this ciphertext length.
+
+    Raises `ValueError` where it does not fit: a mistake of the caller.
+    """
+    room = ciphertext_length - OVERHEAD - len(content)
+    if room < 0 or not is_bucket(ciphertext_length):
+        raise ValueError("the content does not fit this bucket")
+    return bytes([form]) + len(content).to_bytes(4, "big") + content + bytes(room)
+
+
+def unpad(plaintext: bytes, *, compressed_allowed: bool) -> bytes:
+    """Take the content out of a body's plaintext, decompressed: at most 4 MiB. Raises `MalformedError`."""
+    form, length = plaintext[0], int.from_bytes(plaintext[1:_PREFIX], "big")
+    # ENC-08: "A reader MUST refuse padding that is not zero, a length beyond the plaintext, an unknown format, and bytes
+    # after the zstd frame."
+    if form not in (PLAIN, ZSTD) or _PREFIX + length > len(plaintext):
+        raise MalformedError("malformed", "the body has an unknown format or a length beyond its end")
+    content = plaintext[_PREFIX : _PREFIX + length]
+    if plaintext.count(0, _PREFIX + length) != len(plaintext) - _PREFIX - length:
+        raise MalformedError("malformed", "the body's padding is not zero")
+    if form == PLAIN:
+        return content
+    # SEG-10: "A writer MUST NOT compress the body of a `live` segment, and a reader MUST refuse one that is."
+    if not compressed_allowed:
+        raise MalformedError("malformed", "a live body is compressed")
+    return decompress(content)
+
+
+def decompress(frame: bytes) -> bytes:
+    """Decompress exactly one zstd frame that declares its size. Raises `MalformedError`."""
+    # ENC-09: "A reader MUST refuse a frame that declares no size, or more than 4,194,304 bytes, before it decompresses,
+    # and one that yields another size than it declares."
+    try:
+        parameters = zstandard.get_frame_parameters(frame)
+        declared = parameters.content_size
+        if declared == zstandard.CONTENTSIZE_UNKNOWN or parameters.dict_id:
+            raise MalformedError("malformed", "the zstd frame declares no size, or a dictionary")
+        if declared > MAX_CONTENT:
+            raise MalformedError("too-large", f"the body would decompress to {declared} bytes")
+        decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_CONTENT).decompressobj()
+        content = decompressor.decompress(frame)
+    except zstandard.ZstdError as error:
+        raise MalformedError("malformed", "the body is not a zstd frame") from error
+    if not decompressor.eof or decompressor.unused_data or len(content) != declared:
+        raise MalformedError("malformed", "the body is not exactly one zstd frame of its declared size")
+    return content

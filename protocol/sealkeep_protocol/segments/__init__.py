@@ -1,0 +1,56 @@
+"""Segments (spec §6): headers, summaries and bodies; sealing and opening them."""
+
+from sealkeep_protocol.segments._header import (
+    LIVE_SUMMARY,
+    MAX_HEADER,
+    SUMMARY,
+    Head,
+    SegmentHeader,
+    SegmentKind,
+    VerifiedHeader,
+    check_parts,
+    decode_header,
+    sign_header,
+    verify_header,
+    view_hash,
+)
+from sealkeep_protocol.segments._segment import (
+    MAX_PACKED,
+    OpenedSegment,
+    Position,
+    SealedSegment,
+    body_length,
+    check_content,
+    header_identifier,
+    open_segment,
+    seal_segment,
+)
+from sealkeep_protocol.segments._summary import SegmentClass, Summary, decode_summary, summarize
+
+__all__ = [
+    "LIVE_SUMMARY",
+    "MAX_HEADER",
+    "MAX_PACKED",
+    "SUMMARY",
+    "Head",
+    "OpenedSegment",
+    "Position",
+    "SealedSegment",
+    "SegmentClass",
+    "SegmentHeader",
+    "SegmentKind",
+    "Summary",
+    "VerifiedHeader",
+    "body_length",
+    "check_content",
+    "check_parts",
+    "decode_header",
+    "decode_summary",
+    "header_identifier",
+    "open_segment",
+    "seal_segment",
+    "sign_header",
+    "summarize",
+    "verify_header",
+    "view_hash",
+]

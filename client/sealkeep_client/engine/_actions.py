@@ -1,0 +1,164 @@
+"""What the engine asks for (actions), and what it is told (the values sent back for them).
+
+The engine is a generator: it yields actions, one at a time, and is sent the answer to each. Whoever drives it does the
+I/O; an error of the line or the relay is thrown into it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+
+from sealkeep_client.engine._packing import Record
+from sealkeep_client.engine._reading import ReadSegment
+from sealkeep_client.engine._state import Account
+from sealkeep_protocol.segments import SealedSegment, SegmentClass
+from sealkeep_protocol.statements import Receipt, Refusal
+from sealkeep_protocol.types import ObjectId, Seq
+
+# Of the relay
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRoster:
+    """→ (entries from number `first` on, number of the relay's head)."""
+
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadWraps:
+    """→ list of `Wrap`: this device's newest."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadHeads:
+    """→ `Heads`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadChanges:
+    """→ `Page` of what came after a position, with bodies."""
+
+    after: int
+    incarnation: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFeed:
+    """→ `Page` of headers of one feed, from a seq on."""
+
+    device: int
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """→ `Appended`; `EpochStaleError` is thrown where the relay refuses.
+
+    Each item is (header, summary, body), or (header,) alone.
+    """
+
+    items: tuple[tuple[bytes, ...], ...]
+
+
+# Of this device's store
+
+
+@dataclass(frozen=True, slots=True)
+class SaveRoster:
+    """→ None. New entries (the first has number `first`) and all epoch keys of the account."""
+
+    first: int
+    entries: Sequence[bytes]
+    account: Account
+
+
+@dataclass(frozen=True, slots=True)
+class SaveSegment:
+    """→ None. A verified segment of another device, or an own one that came back (then without body)."""
+
+    segment: ReadSegment | None
+    account: Account
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPending:
+    """→ list of `SealedSegment` without an answer, ascending, at most `limit`; bodies only where wanted."""
+
+    after: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOutbox:
+    """→ `Waiting` with at most `limit` records of the first class and run that wait, or None."""
+
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class SavePending:
+    """→ None. A sealed segment that carries the first `count` records of the last `LoadOutbox` answer."""
+
+    sealed: SealedSegment
+    count: int
+    incarnation: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """→ None. Receipts for the first pending segments; the account has the own feed after them."""
+
+    receipts: Sequence[tuple[Seq, Receipt, bytes]]
+    account: Account
+
+
+@dataclass(frozen=True, slots=True)
+class DropPending:
+    """→ None. A verified refusal: the segment at `seq` and all after it go back to the outbox."""
+
+    seq: Seq
+    header_id: ObjectId
+    refusal: Refusal
+    statement: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Records that wait to be sealed, all of one class and run, and whether more of them follow."""
+
+    segment_class: SegmentClass
+    records: Sequence[Record]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """→ None. How far the sync is, for whoever shows it."""
+
+    phase: str  # "reading" or "writing"
+    segments: int
+    records: int
+
+
+Action: TypeAlias = (
+    ReadRoster
+    | ReadWraps
+    | ReadHeads
+    | ReadChanges
+    | ReadFeed
+    | Append
+    | SaveRoster
+    | SaveSegment
+    | LoadPending
+    | LoadOutbox
+    | SavePending
+    | Settle
+    | DropPending
+    | Progress
+)
+
+T = TypeVar("T")
+Steps: TypeAlias = Generator[Action, Any, T]

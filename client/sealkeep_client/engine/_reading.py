@@ -1,0 +1,81 @@
+"""Reading segments (spec §6.8): each check in its order, and what a segment that fails one costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sealkeep_client.answers import PageItem
+from sealkeep_client.engine._state import Account
+from sealkeep_protocol.errors import AuthenticationError, HistoryError, MalformedError, PeerError
+from sealkeep_protocol.feeds import Feed, HeaderIds
+from sealkeep_protocol.padding import MAX_CONTENT
+from sealkeep_protocol.records import Body, decode_body
+from sealkeep_protocol.segments import VerifiedHeader, check_content, check_parts, open_segment, verify_header
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSegment:
+    """A segment that continues its feed: the feed after it, and its records or why they cannot be read (SEG-22)."""
+
+    feed: Feed
+    header: VerifiedHeader
+    body: Body | None
+    unreadable: PeerError | None = None
+
+    @property
+    def records(self) -> int:
+        """How many records of all tables it holds."""
+        return 0 if self.body is None else count_records(self.body)
+
+
+def verify_item(account: Account, item: PageItem) -> VerifiedHeader:
+    """Frame, signature, core and address of an item's header.
+
+    Raises `MalformedError`, `AuthenticationError` or `HistoryError` (`author`, `replay`).
+    """
+    author = account.roster.devices.get(item.device)
+    if author is None:
+        raise HistoryError("author", "its author is not in the roster", device=item.device, seq=item.seq)
+    return verify_header(item.header, account=account.id, device=item.device, seq=item.seq, key=author.keys.signing)
+
+
+def read_segment(account: Account, item: PageItem, verified: VerifiedHeader, known: HeaderIds) -> ReadSegment:
+    """Take another device's segment, whose header `verify_item` has verified, through the other checks of §6.8.
+
+    Raises `PeerError` for a failure up to the hashes of the ciphertexts: nothing may change then (SEG-20). What fails
+    later is its author's fault and comes back as `unreadable`.
+    """
+    header = verified.header
+    before = account.feed(item.device)
+    # SEG-09: "A reader MUST refuse a different header at a device and seq that it has verified, as `fork`, and keep both
+    # headers as evidence."
+    seen = known(item.device, item.seq)
+    if seen is not None and seen != verified.id:
+        raise HistoryError("fork", "another header was verified at this place", device=item.device, seq=item.seq)
+    feed = before.follow(verified, account.roster, known)
+    if item.summary is None or item.body is None:
+        raise HistoryError("missing", "its content is withheld", device=item.device, seq=item.seq)
+    # SEG-20: "A reader MUST NOT change its state for a segment that fails a check up to the hashes of the ciphertexts."
+    check_parts(header, summary=item.summary, body=item.body)
+    # SEG-22: "A reader MUST mark a segment whose signed ciphertexts do not open, or whose content is not what §7
+    # describes, as unreadable, report it with device and seq, take nothing from it, and go on: its author is at fault,
+    # and must not be able to stop the others."
+    try:
+        return ReadSegment(feed, verified, open_content(account, verified, item.summary, item.body))
+    except (AuthenticationError, MalformedError) as error:
+        return ReadSegment(feed, verified, None, error.at(device=item.device, seq=item.seq))
+
+
+def open_content(account: Account, verified: VerifiedHeader, summary: bytes, body: bytes) -> Body:
+    """Open and decode the content of a verified segment. Raises `AuthenticationError` or `MalformedError`."""
+    header = verified.header
+    opened = open_segment(verified, account.id, account.epoch(header.epoch), summary=summary, body=body)
+    records = decode_body(opened.content or b"", limit=MAX_CONTENT)
+    times = [message.time for message in records.messages]
+    check_content(opened, count_records(records), times, device=header.device, seq=header.seq)
+    return records
+
+
+def count_records(body: Body) -> int:
+    """The number of records in all tables of a body, as its summary states it (§6.3)."""
+    return len(body.contacts) + len(body.conversations) + len(body.messages) + len(body.marks)

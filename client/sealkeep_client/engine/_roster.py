@@ -1,0 +1,109 @@
+"""Following the roster (spec §5): new entries, new epochs, and what they say about what was verified before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+
+from sealkeep_client.engine._state import Account
+from sealkeep_protocol import signed
+from sealkeep_protocol.errors import AuthenticationError, HistoryError, PeerError, RefusedError
+from sealkeep_protocol.feeds import HeaderIds
+from sealkeep_protocol.keys import EpochKeys, PrivateKeys
+from sealkeep_protocol.roster import MAX_ENTRY, Entry, Roster, decode_entry, follow_links, open_wrap
+
+
+def extend_roster(account: Account, entries: Sequence[bytes], head: int, known: HeaderIds) -> Account:
+    """Judge the entries that follow the verified roster; `head` is the number of the relay's last one.
+
+    Raises `HistoryError` (`rollback`, `fork`, `roster`), other peer errors, or `RefusedError` (`revoked`) where the
+    entries remove this device.
+    """
+    # ROS-14: "A client MUST refuse a roster that is shorter than, or differs from, one that it has verified, with the
+    # code `rollback` or `fork`."
+    if head < account.roster.number:
+        raise HistoryError(
+            "rollback",
+            f"the relay shows a roster up to entry {head}; entry {account.roster.number} was verified before",
+        )
+    roster = account.roster
+    for entry in entries:
+        roster = roster.append(entry)
+    check_pins(account, roster, known)
+    account = replace(account, roster=roster)
+    if not roster.devices[account.device].active:
+        raise RefusedError("revoked", "this device was removed from the account", status=403)
+    return account
+
+
+def check_pins(account: Account, roster: Roster, known: HeaderIds) -> None:
+    """Hold the pins of removed devices against what was verified of their feeds. Raises `HistoryError`."""
+    for device in roster.devices.values():
+        removal, feed = device.removal, account.feed(device.number)
+        if removal is None or removal.discard_after:
+            continue
+        # ROS-17: "A client that has verified a header beyond a pin which does not say discard-after MUST report
+        # `rollback`, and one whose header at the pin's seq has another id `fork`."
+        if feed.seq > removal.seq:
+            raise HistoryError(
+                "rollback",
+                f"a removal ends its feed at seq {removal.seq}; seq {feed.seq} was verified before",
+                device=device.number,
+                seq=feed.seq,
+            )
+        identifier = known(device.number, removal.seq) if removal.seq else None
+        if identifier is not None and identifier != removal.header_id:
+            raise HistoryError(
+                "fork", "a removal pins another header than the verified one", device=device.number, seq=removal.seq
+            )
+
+
+def needs_wrap(account: Account) -> bool:
+    """Whether the current epoch's key is not there yet."""
+    return account.roster.epoch not in account.epochs
+
+
+def unlock(account: Account, entry: bytes, wrap: bytes) -> Account:
+    """Open this device's wrap of a roster entry, and all epochs that links lead to.
+
+    Raises `AuthenticationError` (`digest`, `ciphertext`, `commitment`).
+    """
+    keys = open_wrap(account.roster, decode(entry), wrap, account.device, account.keys)
+    found = [keys, *follow_links(account.roster, keys, known=list(account.epochs))]
+    epochs = {**{epoch.number: epoch for epoch in found}, **account.epochs}
+    return replace(account, epochs=MappingProxyType(epochs))
+
+
+def decode(entry: bytes) -> Entry:
+    """Decode an entry that was judged before."""
+    return decode_entry(signed.decode_payload(signed.split(entry, limit=MAX_ENTRY)[0]))
+
+
+def unlock_by_kit(
+    roster: Roster, entries: Sequence[bytes], wraps: Iterable[tuple[int, bytes]], recovery: PrivateKeys
+) -> list[EpochKeys]:
+    """Open the newest epoch that was wrapped for these recovery keys, and all that links lead to from there.
+
+    `wraps` are (number of the entry, wrap) of all recovery wraps. Raises `AuthenticationError` where none opens: the
+    one that should is spoilt, or the kit is another account's.
+    """
+    own = [key for key in roster.recovery_keys if key.keys.signing == recovery.signing.public]
+    if not own:
+        raise AuthenticationError("key", "the recovery kit does not belong to this account")
+    failure: PeerError | None = None
+    for number, wrap in sorted(wraps, reverse=True):
+        if not 0 <= number < len(entries) or not _is_recipient(roster, number, own[0].number):
+            continue
+        try:
+            keys = open_wrap(roster, decode(entries[number]), wrap, 0, recovery)
+        except AuthenticationError as error:
+            failure = failure or error
+            continue
+        return [keys, *follow_links(roster, keys)]
+    raise failure or HistoryError("missing", "the relay withholds the keys that belong to the recovery kit")
+
+
+def _is_recipient(roster: Roster, number: int, recovery_number: int) -> bool:
+    """Whether this recovery key can have been the current one after entry `number`: not before it entered."""
+    return roster.recovery_keys[recovery_number].added_at <= number

@@ -1,0 +1,60 @@
+"""What a device knows of its account: everything that the sync engine decides by. Immutable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from sealkeep_protocol.errors import AuthenticationError
+from sealkeep_protocol.feeds import Feed
+from sealkeep_protocol.keys import EpochKeys, PrivateKeys
+from sealkeep_protocol.roster import Roster, Signer
+from sealkeep_protocol.segments import Head
+from sealkeep_protocol.types import AccountId, DeviceId
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The device's own number and keys, the relay's pinned identity, and all that was verified so far.
+
+    `feeds` holds the verified head of each feed, the own one included; `incarnation` and `position` are the cursor.
+    """
+
+    device: DeviceId
+    keys: PrivateKeys = field(repr=False)
+    identity: bytes
+    roster: Roster
+    epochs: Mapping[int, EpochKeys] = field(repr=False)
+    feeds: Mapping[int, Feed] = field(default_factory=lambda: MappingProxyType({}))
+    incarnation: bytes | None = None
+    position: int = 0
+
+    @property
+    def id(self) -> AccountId:
+        return self.roster.account
+
+    @property
+    def signer(self) -> Signer:
+        return Signer.device(self.device)
+
+    def feed(self, device: int) -> Feed:
+        """The verified feed of a device; an empty one where nothing of it is known."""
+        return self.feeds.get(device) or Feed(DeviceId(device))
+
+    def with_feed(self, feed: Feed) -> Account:
+        return replace(self, feeds=MappingProxyType({**self.feeds, feed.device: feed}))
+
+    def epoch(self, number: int) -> EpochKeys:
+        """The keys of an epoch. Raises `AuthenticationError` (`commitment`) where no wrap or link gave them."""
+        keys = self.epochs.get(number)
+        if keys is None:
+            raise AuthenticationError(
+                "commitment", f"this device has no key of epoch {number} that the roster confirms"
+            )
+        return keys
+
+    def heads_of_others(self) -> tuple[Head, ...]:
+        """The verified heads of all other feeds, ascending by device."""
+        others = (feed for feed in self.feeds.values() if feed.device != self.device and feed.seq)
+        return tuple(sorted(Head(feed.device, feed.seq, feed.head) for feed in others))

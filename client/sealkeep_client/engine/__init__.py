@@ -3,6 +3,7 @@
 from sealkeep_client.engine._actions import (
     Action,
     Append,
+    CheckRecords,
     DropPending,
     LoadOutbox,
     LoadPending,
@@ -24,11 +25,13 @@ from sealkeep_client.engine._reading import ReadSegment, open_content, read_segm
 from sealkeep_client.engine._roster import check_pins, decode, extend_roster, unlock, unlock_by_kit
 from sealkeep_client.engine._state import Account
 from sealkeep_client.engine._sync import Sync, SyncReport
+from sealkeep_client.engine._verification import Verification, Verified
 
 __all__ = [
     "Account",
     "Action",
     "Append",
+    "CheckRecords",
     "DropPending",
     "LoadOutbox",
     "LoadPending",
@@ -47,6 +50,8 @@ __all__ = [
     "Steps",
     "Sync",
     "SyncReport",
+    "Verification",
+    "Verified",
     "Waiting",
     "check_pins",
     "decode",

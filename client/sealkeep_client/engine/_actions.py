@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from sealkeep_client.engine._packing import Record
 from sealkeep_client.engine._reading import ReadSegment
 from sealkeep_client.engine._state import Account
+from sealkeep_protocol.records import Body
 from sealkeep_protocol.segments import SealedSegment, SegmentClass
 from sealkeep_protocol.statements import Receipt, Refusal
 from sealkeep_protocol.types import ObjectId, Seq
@@ -126,6 +127,13 @@ class DropPending:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckRecords:
+    """→ how many records of a body this device's store does not have."""
+
+    body: Body
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """Records that wait to be sealed, all of one class and run, and whether more of them follow."""
 
@@ -138,7 +146,7 @@ class Waiting:
 class Progress:
     """→ None. How far the sync is, for whoever shows it."""
 
-    phase: str  # "reading" or "writing"
+    phase: Literal["reading", "writing", "verifying"]
     segments: int
     records: int
 
@@ -157,6 +165,7 @@ Action: TypeAlias = (
     | SavePending
     | Settle
     | DropPending
+    | CheckRecords
     | Progress
 )
 

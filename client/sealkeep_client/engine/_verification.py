@@ -1,0 +1,95 @@
+"""Reading everything again from the relay and proving it against what this device has (spec §6.8)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from sealkeep_client.answers import Heads, Page, PageItem
+from sealkeep_client.engine._actions import CheckRecords, Progress, ReadChanges, ReadHeads, ReadRoster, Steps
+from sealkeep_client.engine._reading import count_records, open_content, verify_item
+from sealkeep_client.engine._state import Account
+from sealkeep_protocol.errors import AuthenticationError, HistoryError, MalformedError, PeerError
+from sealkeep_protocol.feeds import HeaderIds
+from sealkeep_protocol.roster import Roster
+from sealkeep_protocol.segments import check_parts
+from sealkeep_protocol.types import ObjectId
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was read again and holds: roster entries, segments, records, bytes; and what its author made unreadable."""
+
+    entries: int
+    segments: int
+    records: int
+    bytes: int
+    unreadable: tuple[PeerError, ...]
+
+
+class Verification:
+    """Reads roster and feeds from their beginning. `known` looks up the header ids that this device has verified."""
+
+    def __init__(self, account: Account, known: HeaderIds) -> None:
+        self._account = account
+        self._known = known
+        self._seen: dict[tuple[int, int], ObjectId] = {}
+        self._segments = self._records = self._bytes = 0
+        self._unreadable: list[PeerError] = []
+
+    def run(self) -> Steps[Verified]:
+        """Raises the first thing that does not hold; nothing on this device changes either way."""
+        entries, _ = yield ReadRoster(0)
+        roster = Roster.read(entries, account=self._account.id)
+        verified = self._account.roster
+        if roster.number < verified.number:
+            raise HistoryError(
+                "rollback", f"the relay's roster ends at entry {roster.number}, before what was verified"
+            )
+        if roster.entry_ids[: verified.number + 1] != verified.entry_ids:
+            raise HistoryError("fork", "the relay's roster is another one than was verified")
+        fresh = replace(self._account, roster=roster, feeds=MappingProxyType({}), incarnation=None, position=0)
+        heads: Heads = yield ReadHeads()
+        more = heads.position > 0
+        while more:
+            page: Page = yield ReadChanges(fresh.position, heads.incarnation)
+            for item in page.items:
+                fresh = yield from self._take(fresh, item)
+            if page.more and not page.items:
+                raise HistoryError("replay", "the relay's cursor stands still")
+            more = page.more
+            yield Progress("verifying", self._segments, self._records)
+        self._check_complete(fresh)
+        return Verified(roster.number + 1, self._segments, self._records, self._bytes, tuple(self._unreadable))
+
+    def _take(self, fresh: Account, item: PageItem) -> Steps[Account]:
+        place = {"device": item.device, "seq": item.seq}
+        if item.position <= fresh.position:
+            raise HistoryError("replay", "the relay's positions do not ascend", **place)
+        verified = verify_item(fresh, item)
+        feed = fresh.feed(item.device).follow(verified, fresh.roster, lambda device, seq: self._seen.get((device, seq)))
+        stored = self._known(item.device, item.seq)
+        if stored is not None and stored != verified.id:
+            raise HistoryError("fork", "another header was verified at this place", **place)
+        if item.summary is None or item.body is None:
+            raise HistoryError("missing", "its content is withheld", **place)
+        check_parts(verified.header, summary=item.summary, body=item.body)
+        try:
+            body = open_content(fresh, verified, item.summary, item.body)
+        except (AuthenticationError, MalformedError) as error:
+            self._unreadable.append(error.at(**place))
+        else:
+            if stored is not None and (yield CheckRecords(body)):
+                raise HistoryError("missing", "its records are not in this device's vault", **place)
+            self._records += count_records(body)
+        self._seen[item.device, item.seq] = verified.id
+        self._segments += 1
+        self._bytes += len(item.header) + len(item.summary) + len(item.body)
+        return replace(fresh.with_feed(feed), position=item.position)
+
+    def _check_complete(self, fresh: Account) -> None:
+        for feed in self._account.feeds.values():
+            if fresh.feed(feed.device).seq < feed.seq:
+                raise HistoryError(
+                    "rollback", "the relay does not show all that was verified", device=feed.device, seq=feed.seq
+                )

@@ -1,0 +1,35 @@
+"""The vault: the public face of the SDK."""
+
+from sealkeep_client.vault._sync_vault import SyncVault
+from sealkeep_client.vault._types import (
+    Change,
+    Chat,
+    Draft,
+    ImportReport,
+    OnProgress,
+    Progress,
+    Record,
+    Status,
+    SyncState,
+    SyncSummary,
+    Text,
+    VerifyReport,
+)
+from sealkeep_client.vault._vault import Vault
+
+__all__ = [
+    "Change",
+    "Chat",
+    "Draft",
+    "ImportReport",
+    "OnProgress",
+    "Progress",
+    "Record",
+    "Status",
+    "SyncState",
+    "SyncSummary",
+    "SyncVault",
+    "Text",
+    "Vault",
+    "VerifyReport",
+]

@@ -1,0 +1,145 @@
+"""Driving the engine: its actions on the store run on the store's thread, those on the relay on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from sealkeep_client.answers import Page
+from sealkeep_client.engine import (
+    Account,
+    Action,
+    Append,
+    Progress,
+    ReadChanges,
+    ReadFeed,
+    ReadHeads,
+    ReadRoster,
+    ReadWraps,
+    SaveRoster,
+    SaveSegment,
+    Settle,
+    Steps,
+)
+from sealkeep_client.transport import HttpRelay
+from sealkeep_client.vault._local import Local
+from sealkeep_protocol.errors import SealkeepError
+
+T = TypeVar("T")
+
+
+class StoreThread:
+    """The one thread on which a vault uses its store."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sealkeep-store")
+
+    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Run a function there. Cancelling the caller does not stop it: what it wrote is whole."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: function(*arguments))
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._pool.shutdown)
+
+
+@dataclass(frozen=True, slots=True)
+class _Done(Generic[T]):
+    value: T
+
+
+class Driver:
+    """Carries one generator of the engine through. `on_progress` is called on the event loop."""
+
+    def __init__(
+        self, local: Local, relay: HttpRelay, thread: StoreThread, on_progress: Callable[[Progress], None] | None = None
+    ) -> None:
+        self._local = local
+        self._relay = relay
+        self._thread = thread
+        self._on_progress = on_progress
+        self._ahead: tuple[ReadChanges, asyncio.Task[Page]] | None = None
+
+    async def run(self, steps: Steps[T]) -> T:
+        """Run to the end. Raises what the engine raises; the store then holds whole steps only."""
+        answer: Any = None
+        failure: Exception | None = None
+        async with self._reading_ahead():
+            while True:
+                outcome = await self._thread.run(self._advance, steps, answer, failure)
+                if isinstance(outcome, _Done):
+                    return outcome.value  # type: ignore[no-any-return]
+                try:
+                    answer, failure = await self._ask_relay(outcome), None
+                except SealkeepError as error:
+                    answer, failure = None, error
+
+    def _advance(self, steps: Steps[T], answer: Any, failure: Exception | None) -> Action | _Done[T]:
+        """Go on until the engine needs the relay; what it has the store write up to there is one transaction."""
+        local = self._local
+        account: Account | None = None
+        outcome: Action | _Done[T]
+        with contextlib.ExitStack() as writing:
+            try:
+                outcome = steps.send(answer) if failure is None else steps.throw(failure)
+                if local.handles(outcome):
+                    writing.enter_context(local.store.transaction())
+                while local.handles(outcome):
+                    if isinstance(outcome, (SaveRoster, SaveSegment, Settle)):
+                        account = outcome.account
+                    outcome = steps.send(local.handle(outcome))
+            except StopIteration as stop:
+                outcome = _Done(stop.value)
+        if account is not None:  # only now is it kept
+            local.account = account
+        return outcome
+
+    async def _ask_relay(self, action: Action) -> Any:
+        relay = self._relay
+        match action:
+            case ReadRoster():
+                return await relay.roster(self._local.account.id, action.first)
+            case ReadWraps():
+                return await relay.wraps()
+            case ReadHeads():
+                return await relay.heads()
+            case ReadChanges():
+                return await self._read_changes(action)
+            case ReadFeed():
+                return await relay.feed(action.device, action.first, parts="headers")
+            case Append():
+                return await relay.append(action.items)
+            case Progress():
+                if self._on_progress is not None:
+                    self._on_progress(action)
+                return None
+        raise TypeError(f"no action: {type(action).__name__}")
+
+    # Reading one page ahead, while the store takes the one before
+
+    async def _read_changes(self, action: ReadChanges) -> Page:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead[0] == action:
+            page = await ahead[1]
+        else:
+            if ahead is not None:
+                ahead[1].cancel()
+            page = await self._relay.changes(action.after, incarnation=action.incarnation)
+        if page.more:
+            following = ReadChanges(page.position, action.incarnation)
+            task = asyncio.ensure_future(self._relay.changes(following.after, incarnation=following.incarnation))
+            self._ahead = (following, task)
+        return page
+
+    @contextlib.asynccontextmanager
+    async def _reading_ahead(self) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            if self._ahead is not None:
+                task = self._ahead[1]
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,221 @@
+"""The device's own side of a sync: loading what is known from the store, and carrying out what the engine asks of it.
+
+Everything here runs on the vault's one thread for the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Any, Final
+
+from sealkeep_client.engine import (
+    Account,
+    CheckRecords,
+    DropPending,
+    LoadOutbox,
+    LoadPending,
+    ReadSegment,
+    SavePending,
+    SaveRoster,
+    SaveSegment,
+    Settle,
+    Waiting,
+)
+from sealkeep_client.store import FeedHead, OutboxBatch, Receipt, Store, UploadClass, message_rows
+from sealkeep_client.store import Head as StoredHead
+from sealkeep_protocol import cbor
+from sealkeep_protocol.errors import PeerError, StoreError
+from sealkeep_protocol.feeds import Feed
+from sealkeep_protocol.keys import EpochKeys, PrivateKeys
+from sealkeep_protocol.records import HybridClock, RecordIds
+from sealkeep_protocol.roster import Roster
+from sealkeep_protocol.segments import Head, SealedSegment, SegmentClass, header_identifier
+from sealkeep_protocol.types import DeviceId, ObjectId, Seq
+
+_META_LIMIT: Final = 1 << 16
+
+
+class Local:
+    """One open store with the account that it holds. `now` gives milliseconds since 1970, UTC."""
+
+    def __init__(self, store: Store, *, now: Callable[[], int]) -> None:
+        self.store = store
+        self.now = now
+        self.account = self._load_account()
+        self.clock = HybridClock(self._get_number("clock"))
+        self._batch: OutboxBatch | None = None
+        if 1 in self.account.epochs:
+            store.ids = RecordIds(self.account.epochs[1].record_id_key)
+
+    # What is kept under a name
+
+    def get(self, name: str) -> Any:
+        """A named value, decoded; None where there is none."""
+        data = self.store.sync.get(name)
+        return None if data is None else cbor.decode(data, limit=_META_LIMIT)
+
+    def put(self, name: str, value: Any) -> None:
+        self.store.sync.put(name, cbor.encode(value))
+
+    def _get_number(self, name: str) -> int:
+        value = self.get(name)
+        return value if isinstance(value, int) else 0
+
+    # Loading
+
+    def _load_account(self) -> Account:
+        device, signing, kem, identity = (self.get(name) for name in ("device", "signing-seed", "kem-seed", "identity"))
+        entries = self.store.sync.roster()
+        if device is None or not entries:
+            raise StoreError("this home is not complete: restore this device with the recovery kit")
+        roster = Roster.genesis(entries[0])
+        for entry in entries[1:]:
+            roster = roster.append(entry)
+        epochs = {n: EpochKeys(secret, n, roster.nonce) for n, secret in self.store.sync.epochs().items()}
+        feeds = {head.device: _feed(head) for head in self.store.sync.feeds().values()}
+        incarnation, position = self.get("cursor") or (None, 0)
+        return Account(
+            device=DeviceId(device),
+            keys=PrivateKeys(signing, kem),
+            identity=identity,
+            roster=roster,
+            epochs=MappingProxyType(epochs),
+            feeds=MappingProxyType(feeds),
+            incarnation=incarnation,
+            position=position,
+        )
+
+    def known(self, device: int, seq: int) -> ObjectId | None:
+        """The id of a verified header (the engine's `HeaderIds`)."""
+        identifier = self.store.sync.header_id(device, seq)
+        return None if identifier is None else ObjectId(identifier)
+
+    # The engine's actions
+
+    def handles(self, action: object) -> bool:
+        return isinstance(action, _LOCAL)
+
+    def handle(self, action: object) -> Any:
+        """Carry out one action on the store, in the caller's transaction, and return its answer."""
+        match action:
+            case SaveRoster():
+                return self._save_roster(action)
+            case SaveSegment():
+                return self._save_segment(action)
+            case LoadPending():
+                return self._load_pending(action)
+            case LoadOutbox():
+                return self._load_outbox(action)
+            case SavePending():
+                return self._save_pending(action)
+            case Settle():
+                return self._settle(action)
+            case DropPending():
+                return self.store.outbox.refuse(action.seq, action.header_id, action.statement)
+            case CheckRecords():
+                return self.store.count_missing(action.body)
+        raise TypeError(f"no action of this device: {type(action).__name__}")
+
+    def _save_roster(self, action: SaveRoster) -> None:
+        self.store.sync.add_roster(action.first, action.entries)
+        self.store.sync.put_epochs({number: keys.secret for number, keys in action.account.epochs.items()})
+        if 1 in action.account.epochs:
+            self.store.ids = RecordIds(action.account.epochs[1].record_id_key)
+
+    def _save_segment(self, action: SaveSegment) -> None:
+        account, segment = action.account, action.segment
+        if segment is not None:
+            self._save_feed(account, segment.feed)
+            self._save_records(segment)
+        self.put("cursor", [account.incarnation, account.position])
+
+    def _save_records(self, segment: ReadSegment) -> None:
+        if segment.unreadable is not None:
+            self._note_unreadable(segment.feed, segment.unreadable)
+        body = segment.body
+        if body is None:
+            return
+        ids = self.store.ids
+        rows = message_rows(body.messages, ids)
+        self.store.put(rows, marks=body.marks, contacts=body.contacts, conversations=body.conversations, upload=None)
+        if body.unknown.tables or body.unknown.fields:
+            self.store.put_unknown(
+                body.unknown,
+                ids={
+                    1: [ids.contact(contact.key) for contact in body.contacts],
+                    2: [ids.conversation(conversation.key) for conversation in body.conversations],
+                    3: [ids.message(message) for message in body.messages],
+                    4: [ids.mark(mark) for mark in body.marks],
+                },
+            )
+        stamps = [message.native.clock for message in body.messages if message.native is not None]
+        stamps += [mark.clock for mark in body.marks if mark.clock is not None]
+        if stamps:
+            for stamp in stamps:
+                self.clock.observe(stamp, self.now())
+            self.put("clock", self.clock.last)
+
+    def _note_unreadable(self, feed: Feed, error: PeerError) -> None:
+        noted = self.get("unreadable") or []
+        self.put("unreadable", [*noted, [feed.device, feed.seq, error.code]][-256:])
+
+    def _save_feed(self, account: Account, feed: Feed) -> None:
+        heads = tuple(StoredHead(*head) for head in sorted(feed.heads.values()))
+        epoch = account.roster.entry_epochs[feed.roster]
+        self.store.sync.put_feed(FeedHead(feed.device, feed.seq, feed.head, feed.roster, epoch, heads))
+        self.store.sync.add_headers(feed.device, feed.seq, [feed.head])
+
+    def _load_pending(self, action: LoadPending) -> list[SealedSegment]:
+        found: list[SealedSegment] = []
+        for seq in self.store.outbox.pending_seqs():
+            if seq <= action.after:
+                continue
+            if len(found) == action.limit:
+                break
+            pending = self.store.outbox.pending(seq)
+            if pending is not None:
+                identifier = header_identifier(pending.header, self.account.id)
+                found.append(SealedSegment(Seq(seq), identifier, pending.header, pending.summary, pending.body))
+        return found
+
+    def _load_outbox(self, action: LoadOutbox) -> Waiting | None:
+        for waiting in self.store.outbox.waiting():
+            batch = self.store.outbox.read(waiting.upload, limit=action.limit, run=waiting.run)
+            if batch is None or not batch.records:
+                continue
+            self._batch = batch
+            segment_class = _CLASSES[waiting.upload]
+            return Waiting(segment_class, batch.records, more=len(batch.records) >= action.limit)
+        return None
+
+    def _save_pending(self, action: SavePending) -> None:
+        if self._batch is None:
+            raise StoreError("a segment was sealed without records")
+        sealed = action.sealed
+        carried = self._batch.carried(action.count)
+        self.store.outbox.add_pending(sealed.seq, sealed.header, sealed.summary, sealed.body, carried)
+        self.put("sent-to", action.incarnation)
+        self._batch = None
+
+    def _settle(self, action: Settle) -> None:
+        receipts = [Receipt(seq, receipt.header_id, receipt.position) for seq, receipt, _ in action.receipts]
+        self.store.outbox.settle(receipts)
+        feed = action.account.feed(action.account.device)
+        first = int(receipts[0].seq)
+        if len(receipts) > 1:
+            self.store.sync.add_headers(feed.device, first, [receipt.header_id for receipt in receipts[:-1]])
+        self._save_feed(action.account, feed)
+
+
+_LOCAL: Final = (SaveRoster, SaveSegment, LoadPending, LoadOutbox, SavePending, Settle, DropPending, CheckRecords)
+_CLASSES: Final = {
+    UploadClass.LIVE: SegmentClass.LIVE,
+    UploadClass.FRONT: SegmentClass.FRONT,
+    UploadClass.HISTORY: SegmentClass.HISTORY,
+}
+
+
+def _feed(head: FeedHead) -> Feed:
+    heads = {h.device: Head(DeviceId(h.device), Seq(h.seq), ObjectId(h.header_id)) for h in head.heads}
+    return Feed(DeviceId(head.device), Seq(head.seq), ObjectId(head.header_id), head.roster, MappingProxyType(heads))

@@ -1,0 +1,196 @@
+"""The vault for programs with threads instead of an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+from sealkeep_client.importers import ImportOptions
+from sealkeep_client.kit import RecoveryKit
+from sealkeep_client.store import Unlock
+from sealkeep_client.vault._types import (
+    Change,
+    Chat,
+    Draft,
+    ImportReport,
+    OnProgress,
+    Record,
+    Status,
+    SyncState,
+    SyncSummary,
+    VerifyReport,
+)
+from sealkeep_client.vault._vault import Vault
+from sealkeep_protocol.records import ConversationType, SourceIdentity
+
+T = TypeVar("T")
+
+
+class _Loop:
+    """An event loop on a thread of its own."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="sealkeep-vault", daemon=True)
+        self._thread.start()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    def iterate(self, iterator: AsyncIterator[T]) -> Iterator[T]:
+        async def following() -> tuple[bool, T | None]:
+            try:
+                return True, await anext(iterator)
+            except StopAsyncIteration:
+                return False, None
+
+        async def end() -> None:
+            close = getattr(iterator, "aclose", None)
+            if close is not None:
+                await close()
+
+        try:
+            while True:
+                there, value = self.run(following())
+                if not there:
+                    return
+                yield value  # type: ignore[misc]
+        finally:
+            self.run(end())
+
+    @contextmanager
+    def enter(self, manager: AbstractAsyncContextManager[T]) -> Iterator[T]:
+        value = self.run(_enter(manager))
+        try:
+            yield value
+        finally:
+            self.run(_leave(manager))
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+async def _enter(manager: AbstractAsyncContextManager[T]) -> T:
+    return await manager.__aenter__()
+
+
+async def _leave(manager: AbstractAsyncContextManager[Any]) -> None:
+    await manager.__aexit__(None, None, None)
+
+
+class SyncVault:
+    """`Vault` with ordinary calls, for any thread. What it takes, gives and raises is what `Vault` does.
+
+    Callbacks (`on_kit`, `progress`, `on_state`) are called on a thread of the vault's own.
+    """
+
+    def __init__(self, loop: _Loop, vault: Vault) -> None:
+        self._loop = loop
+        self._vault = vault
+
+    @classmethod
+    def create(
+        cls, home: Path, *, relay: str, unlock: Unlock, name: str, on_kit: Callable[[RecoveryKit], None]
+    ) -> Self:
+        """See `Vault.create`."""
+        return cls._begin(Vault.create(home, relay=relay, unlock=unlock, name=name, on_kit=on_kit))
+
+    @classmethod
+    def open(cls, home: Path, *, unlock: Unlock) -> Self:
+        """See `Vault.open`."""
+        return cls._begin(Vault.open(home, unlock=unlock))
+
+    @classmethod
+    def recover(cls, home: Path, *, kit: RecoveryKit, unlock: Unlock, name: str, relay: str | None = None) -> Self:
+        """See `Vault.recover`."""
+        return cls._begin(Vault.recover(home, kit=kit, unlock=unlock, name=name, relay=relay))
+
+    @classmethod
+    def _begin(cls, opening: Coroutine[Any, Any, Vault]) -> Self:
+        loop = _Loop()
+        try:
+            return cls(loop, loop.run(opening))
+        except BaseException:
+            loop.close()
+            raise
+
+    def close(self) -> None:
+        """See `Vault.close`. The vault is of no use afterwards."""
+        self._loop.run(self._vault.close())
+        self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def conversation(
+        self, name: str, *, title: str | None = None, type: ConversationType = ConversationType.UNKNOWN
+    ) -> Chat:
+        """See `Vault.conversation`."""
+        return self._loop.run(self._vault.conversation(name, title=title, type=type))
+
+    def conversations(self) -> list[Chat]:
+        """See `Vault.conversations`."""
+        return self._loop.run(self._vault.conversations())
+
+    def append(self, chat: Chat, content: Draft, *, source: SourceIdentity | None = None) -> Record:
+        """See `Vault.append`."""
+        return self._loop.run(self._vault.append(chat, content, source=source))
+
+    def uploaded(self, record: Record | bytes, *, timeout: float | None = None) -> None:
+        """See `Vault.uploaded`."""
+        self._loop.run(self._vault.uploaded(record, timeout=timeout))
+
+    def record(self, identifier: bytes) -> Record | None:
+        """See `Vault.record`."""
+        return self._loop.run(self._vault.record(identifier))
+
+    def history(self, chat: Chat, *, before: Record | None = None, limit: int = 50) -> Iterator[list[Record]]:
+        """See `Vault.history`."""
+        return self._loop.iterate(self._vault.history(chat, before=before, limit=limit))
+
+    def search(self, words: str, *, chat: Chat | None = None, limit: int | None = None) -> Iterator[Record]:
+        """See `Vault.search`."""
+        return self._loop.iterate(self._vault.search(words, chat=chat, limit=limit))
+
+    def observe(self, chat: Chat, *, limit: int = 50) -> Iterator[Change]:
+        """See `Vault.observe`; waits for each change."""
+        return self._loop.iterate(self._vault.observe(chat, limit=limit))
+
+    def import_exports(
+        self, paths: Sequence[Path], *, options: ImportOptions | None = None, progress: OnProgress | None = None
+    ) -> ImportReport:
+        """See `Vault.import_exports`."""
+        return self._loop.run(self._vault.import_exports(paths, options=options, progress=progress))
+
+    def export(self, out: Path, *, format: Literal["jsonl", "html"], progress: OnProgress | None = None) -> int:
+        """See `Vault.export`."""
+        return self._loop.run(self._vault.export(out, format=format, progress=progress))
+
+    def sync(self, *, progress: OnProgress | None = None) -> SyncSummary:
+        """See `Vault.sync`."""
+        return self._loop.run(self._vault.sync(progress=progress))
+
+    @contextmanager
+    def background_sync(
+        self, *, on_state: Callable[[SyncState], None] | None = None, interval: float = 15.0
+    ) -> Iterator[None]:
+        """See `Vault.background_sync`."""
+        with self._loop.enter(self._vault.background_sync(on_state=on_state, interval=interval)):
+            yield
+
+    def verify(self, *, progress: OnProgress | None = None) -> VerifyReport:
+        """See `Vault.verify`."""
+        return self._loop.run(self._vault.verify(progress=progress))
+
+    def status(self) -> Status:
+        """See `Vault.status`."""
+        return self._loop.run(self._vault.status())

@@ -1,0 +1,159 @@
+"""What the vault's public face takes and gives: plain values without a key, an epoch or a segment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from sealkeep_client.importers import Problem
+from sealkeep_protocol.errors import PeerError
+from sealkeep_protocol.records import (
+    Attachment,
+    ConversationKey,
+    Direction,
+    ExtensionMap,
+    Kind,
+    MessageView,
+    Precision,
+    Range,
+    SourceIdentity,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A message to be appended. Times are milliseconds since 1970, UTC; `time` None is now.
+
+    `author` is a contact's source in the conversation's app; None for the person whose vault it is.
+    """
+
+    kind: Kind = Kind.TEXT
+    text: str | None = None
+    ranges: tuple[Range, ...] | None = None
+    reply_to: SourceIdentity | bytes | None = None
+    attachments: tuple[Attachment, ...] | None = None
+    details: ExtensionMap | None = None
+    extension: ExtensionMap | None = None
+    author: str | None = None
+    author_name: str | None = None
+    direction: Direction = Direction.SENT
+    time: int | None = None
+    precision: Precision = Precision.MILLISECONDS
+    offset: int | None = 0
+    received: int | None = None
+
+
+def Text(text: str, *, reply_to: SourceIdentity | bytes | None = None) -> Draft:  # noqa: N802 (reads as a kind of draft)
+    """A draft that is a plain text message."""
+    return Draft(text=text, reply_to=reply_to)
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """A conversation in the vault: `key` names it, `id` is its record id; `last` its newest time in ms."""
+
+    key: ConversationKey
+    id: bytes
+    title: str
+    type: int = 0
+    messages: int = 0
+    last: int | None = None
+    reads: Mapping[str | None, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A message as it is shown: its id (16 bytes), its view, and its place in the order of its conversation."""
+
+    id: bytes
+    view: MessageView
+    place: tuple[int, int, bytes]
+
+    @property
+    def text(self) -> str | None:
+        return self.view.message.text
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happened to a record that is being observed."""
+
+    what: Literal["snapshot", "changed", "removed", "reset"]
+    record: Record | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far long work has come. `total` is None where it is not known; the unit is the phase's own."""
+
+    phase: Literal["importing", "reading", "writing", "verifying", "exporting"]
+    done: int
+    total: int | None = None
+    records: int = 0
+
+
+OnProgress: TypeAlias = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What an import did: messages that were new, changed something or were known; and what could not be taken."""
+
+    exports: int
+    added: int
+    changed: int
+    unchanged: int
+    problems: tuple[Problem, ...]
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SyncSummary:
+    """What one sync did: records and segments received and sent, and segments whose author wrote what nobody can read."""
+
+    received: int
+    sent: int
+    segments_received: int
+    segments_sent: int
+    unreadable: tuple[PeerError, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The vault at a glance. `waiting` counts records that are not on the relay yet; sizes are bytes, times ms."""
+
+    relay: str
+    account: bytes
+    device: int
+    device_name: str
+    devices: int
+    conversations: int
+    messages: int
+    waiting: int
+    last_sync: int | None
+    used: int
+    allowed: int
+    size: int
+    unreadable: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What `verify` read again from the relay and proved."""
+
+    entries: int
+    segments: int
+    records: int
+    bytes: int
+    unreadable: tuple[PeerError, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SyncState:
+    """What the background sync is doing. `error` says why it is offline or has stopped, `retry_in` in seconds."""
+
+    state: Literal["syncing", "idle", "offline", "stopped"]
+    error: Exception | None = None
+    retry_in: float | None = None
+    summary: SyncSummary | None = None

@@ -1,0 +1,246 @@
+"""The content of a segment's body: records in columns (spec §7.1), as bytes and back.
+
+A column is read as its few distinct values and a way to spread them over the records, so that checks and conversions cost
+what differs, not what is repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
+from operator import sub
+from typing import Any, Final, NamedTuple
+
+from sealkeep_protocol.errors import MalformedError
+from sealkeep_protocol.records._fields import CONTACTS, CONVERSATIONS, MARKS, MESSAGES
+from sealkeep_protocol.records._model import Contact, Conversation, Mark, Message
+from sealkeep_protocol.records._scan import MAX_DEPTH, load
+from sealkeep_protocol.records._table import Form, R, Table, check_lengths, dump
+from sealkeep_protocol.records._values import CRITICAL, VALUE_DEPTH, Item, malformed, unsupported
+
+MAX_RECORDS: Final = 65_536
+"""Records of one table."""
+MAX_COLUMNS: Final = 64
+"""Columns of one table: 65,536 constants would otherwise be a cheap way to fill a reader's memory."""
+
+_TABLES: Final = frozenset(table.number for table in (CONTACTS, CONVERSATIONS, MESSAGES, MARKS))
+_PLAIN, _SPARSE, _DICTIONARY, _CONSTANT, _DELTA = range(5)
+_LENGTHS: Final = {_PLAIN: 2, _SPARSE: 3, _DICTIONARY: 3, _CONSTANT: 2, _DELTA: 2}
+_NONE = type(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """What a newer version wrote and this one keeps: numbers from 64 on (REC-03), as decoded and unchecked.
+
+    `tables` holds whole tables by number; `fields` holds by table number and field number one value for each of the table's
+    records, None where absent.
+    """
+
+    tables: Mapping[int, Item] = field(default_factory=dict)
+    fields: Mapping[int, Mapping[int, Sequence[Item]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The records of one segment, in the order in which they were written."""
+
+    contacts: list[Contact] = field(default_factory=list)
+    conversations: list[Conversation] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
+    unknown: Unknown = field(default_factory=Unknown)
+
+
+class _Column(NamedTuple):
+    """`values` are the distinct ones as written; `spread` makes one per record of them, or of as many others."""
+
+    values: list[Item]
+    spread: Callable[[list[Any]], list[Any]]
+
+
+def decode_body(data: bytes, *, limit: int) -> Body:
+    """Read a body's content (spec §7.1).
+
+    `limit` is its greatest length in bytes. Raises `MalformedError`: `too-large` (the body, or a record in it: REC-04),
+    `unsupported` (a critical number that is not known: REC-03), otherwise `malformed` (REC-01, REC-02).
+    """
+    if len(data) > limit:
+        raise MalformedError("too-large", f"a body of {len(data)} bytes where at most {limit} are allowed")
+    root = load(data)
+    if type(root) is not dict or not _is_numbered(root):
+        malformed("a body is not a map of tables")
+    tables: dict[int, Item] = {}
+    for number, table in root.items():
+        if number >= CRITICAL:
+            _check_depth(table, MAX_DEPTH - 1)
+            tables[number] = table
+        elif number not in _TABLES:
+            unsupported("a body has a table that this version does not know")
+    fields: dict[int, dict[int, list[Item]]] = {}
+    return Body(
+        _read_table(CONTACTS, root, fields),
+        _read_table(CONVERSATIONS, root, fields),
+        _read_table(MESSAGES, root, fields),
+        _read_table(MARKS, root, fields),
+        Unknown(tables, fields),
+    )
+
+
+def _read_table(table: Table[R], root: dict[int, Item], unknown: dict[int, dict[int, list[Item]]]) -> list[R]:
+    if table.number not in root:
+        return []
+    raw = root[table.number]
+    if type(raw) is not list or len(raw) != 2:
+        malformed("a table is not [n, columns]")
+    count, columns = raw
+    if type(count) is not int or not 1 <= count <= MAX_RECORDS:
+        malformed("a table's number of records is out of range")
+    if type(columns) is not dict or not _is_numbered(columns) or len(columns) > MAX_COLUMNS:
+        malformed("a table's columns are not a map of fields")
+    parsed: dict[int, _Column] = {}
+    for number, column in columns.items():
+        if number not in table.fields and number < CRITICAL:
+            unsupported(f"a {table.name} has a field that this version does not know")
+        parsed[number] = _column(column, count)
+        # REC-03: "From 64 on they are ignorable: a reader MUST keep what it does not know, untouched."
+        if number not in table.fields:
+            for value in parsed[number].values:
+                _check_depth(value, VALUE_DEPTH)
+            unknown.setdefault(table.number, {})[number] = parsed[number].spread(parsed[number].values)
+    check_lengths(
+        {number: column.values for number, column in parsed.items()},
+        count,
+        lambda number, sizes: parsed[number].spread(sizes),
+    )
+    known = {number: column for number, column in parsed.items() if number in table.fields}
+    return table.build(count, {number: c.spread(table.read(number, c.values)) for number, c in known.items()})
+
+
+def _is_numbered(mapping: dict[Any, Item]) -> bool:
+    """Whether a map that `load` returned has unsigned keys: it lets only those and texts pass."""
+    return not mapping or type(next(iter(mapping))) is int
+
+
+def _check_depth(value: Item, depth: int) -> None:
+    """REC-01, for values that no field's type bounds."""
+    if type(value) is list or type(value) is dict:
+        if depth == 0:
+            malformed("an unknown value nests too deeply")
+        for part in value.values() if isinstance(value, dict) else value:
+            _check_depth(part, depth - 1)
+
+
+def _column(raw: Item, count: int) -> _Column:
+    """Check a column's shape, lengths and indices (REC-02)."""
+    if type(raw) is not list or not raw or type(raw[0]) is not int or _LENGTHS.get(raw[0]) != len(raw):
+        malformed("a column has none of the known forms")
+    form = raw[0]
+    if form == _CONSTANT:
+        return _Column(raw[1:], lambda values: values * count)
+    if not all(type(part) is list for part in raw[1:]):
+        malformed("a part of a column is not an array")
+    if form == _SPARSE:
+        indices, values = raw[1:]
+        _check_integers(indices, len(values))
+        if indices and (indices[0] < 0 or indices[-1] >= count or any(a >= b for a, b in pairwise(indices))):
+            malformed("the indices of a sparse column do not ascend within the table")
+
+        def place(values: list[Any]) -> list[Any]:
+            column = [None] * count
+            for index, value in zip(indices, values, strict=True):
+                column[index] = value
+            return column
+
+        return _Column(values, place)
+    last = raw[-1]
+    if form == _DICTIONARY:
+        values = raw[1]
+        _check_integers(last, count)
+        if min(last) < 0 or max(last) >= len(values):
+            malformed("an index of a dictionary column is out of range")
+        return _Column(values, lambda values: list(map(values.__getitem__, last)))
+    if form == _DELTA:
+        _check_integers(last, count)
+        return _Column(list(accumulate(last)), lambda values: values)
+    if len(last) != count:
+        malformed("a plain column has another number of values than its table")
+    return _Column(last, lambda values: values)
+
+
+def _check_integers(values: list[Item], length: int) -> None:
+    # bool is another type here: true is no index
+    if len(values) != length or (values and set(map(type, values)) != {int}):
+        malformed("a list in a column has another length or holds something else than integers")
+
+
+def encode_body(
+    contacts: Sequence[Contact] = (),
+    conversations: Sequence[Conversation] = (),
+    messages: Sequence[Message] = (),
+    marks: Sequence[Mark] = (),
+    unknown: Unknown | None = None,
+) -> bytes:
+    """Write a body's content (spec §7.1): at most 65,536 records of each table.
+
+    `unknown` is what `decode_body` found beyond this version, for a body of the same records in the same order. Raises
+    `ValueError` where a record is not what a reader would accept.
+    """
+    unknown = unknown or Unknown()
+    root: dict[int, Item] = {}
+    try:
+        _write_table(CONTACTS, contacts, unknown, root)
+        _write_table(CONVERSATIONS, conversations, unknown, root)
+        _write_table(MESSAGES, messages, unknown, root)
+        _write_table(MARKS, marks, unknown, root)
+    except MalformedError as error:
+        raise ValueError(f"a record cannot be encoded: {error}") from error
+    root.update(unknown.tables)
+    return dump(root)
+
+
+def _write_table(table: Table[R], records: Sequence[R], unknown: Unknown, root: dict[int, Item]) -> None:
+    if not records:
+        return
+    count = len(records)
+    if count > MAX_RECORDS:
+        raise ValueError(f"{count} records where a table holds at most {MAX_RECORDS}")
+    columns: dict[int, Item] = {}
+    written: dict[int, list[Item]] = {}
+    for number, values in table.columns(records).items():
+        columns[number], written[number] = _write_column(table, number, values)
+    for number, kept in unknown.fields.get(table.number, {}).items():
+        if len(kept) != count:
+            raise ValueError("an unknown field has another number of values than its table")
+        written[number] = list(kept)
+        columns[number] = [_PLAIN, written[number]]
+    check_lengths(written, count, lambda number, sizes: _column(columns[number], count).spread(sizes))
+    root[table.number] = [count, columns]
+
+
+def _write_column(table: Table[R], number: int, values: list[Any]) -> tuple[Item, list[Item]]:
+    """The column in the form that fits what the field holds, and the distinct values in it, which are checked."""
+    count = len(values)
+    form = table.fields[number].form
+    written: list[Item]
+    if form is Form.DICTIONARY:
+        known: dict[Any, int] = {}
+        keys = [known.setdefault(value, len(known)) for value in values]
+        if 2 * len(known) <= count:
+            written = table.write(number, list(known))
+            return ([_CONSTANT, written[0]] if len(known) == 1 else [_DICTIONARY, written, keys]), written
+    if None in values:
+        indices = [index for index, value in enumerate(values) if value is not None]
+        if 2 * len(indices) <= count:
+            written = table.write(number, [values[index] for index in indices])
+            return [_SPARSE, indices, written], written
+    written = table.write(number, values)
+    if count == 1:
+        return [_CONSTANT, written[0]], written
+    if set(map(type, written)) == {int}:
+        if min(written) == max(written):
+            return [_CONSTANT, written[0]], written[:1]
+        if form is Form.DELTA:
+            return [_DELTA, [written[0], *map(sub, written[1:], written)]], written
+    return [_PLAIN, written], written

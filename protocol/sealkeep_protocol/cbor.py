@@ -17,6 +17,7 @@ Item: TypeAlias = Any
 
 MAX_DEPTH = 8  # §2.1: of every deterministic object
 _INT_MIN, _INT_MAX = -(1 << 63), (1 << 63) - 1
+_NO_LIMIT = 1 << 80  # more than the heads of any item can announce
 
 
 def encode(value: Item) -> bytes:
@@ -44,19 +45,18 @@ def _ordered(value: Item) -> Item:
     if isinstance(value, (bytearray, memoryview)):
         return bytes(value)
     if isinstance(value, str):
-        return str(value)
+        return str.__str__(value)
     raise TypeError(f"{kind.__name__} has no deterministic encoding")
 
 
 def _ordered_map(value: Mapping[Any, Item]) -> dict[Any, Item]:
-    keys = list(value)
-    if all(isinstance(key, int) and not isinstance(key, bool) and key >= 0 for key in keys):
-        ordered = sorted(keys)  # shortest form first is ascending order for unsigned integers
-    elif all(isinstance(key, str) for key in keys):
-        ordered = sorted(keys, key=cbor2.dumps)  # bytewise order of the encoded keys
-    else:
-        raise TypeError("the keys of a map are all unsigned integers or all text")
-    return {key: _ordered(value[key]) for key in ordered}
+    pairs = [(_ordered(key), _ordered(item)) for key, item in value.items()]
+    if all(type(key) is int and key >= 0 for key, _ in pairs):
+        # Shortest form first is ascending order for unsigned integers.
+        return dict(sorted(pairs, key=lambda pair: pair[0]))
+    if all(type(key) is str for key, _ in pairs):
+        return dict(sorted(pairs, key=lambda pair: cbor2.dumps(pair[0])))  # bytewise order of the encoded keys
+    raise TypeError("the keys of a map are all unsigned integers or all text")
 
 
 def decode(data: bytes, *, limit: int) -> Item:
@@ -94,56 +94,62 @@ def decode_padded(data: bytes) -> Item:
 
 def skip(data: bytes, start: int) -> int:
     """Walk over one item that begins at `start` and return where it ends; nothing is built. Raises `MalformedError`."""
-    end = measure(data, start, limit=len(data) - start)
-    if end > len(data):
+    walk = Walk(start, limit=_NO_LIMIT)
+    if not walk.advance(data):
         raise MalformedError("malformed", "the CBOR item is cut short")
-    return end
+    return walk.position
 
 
-def measure(data: bytes | bytearray, start: int, *, limit: int) -> int:
-    """Walk over the item that begins at `start`, as far as it is there, and return an index that it certainly reaches.
+class Walk:
+    """A walk over the heads of one item of at most `limit` bytes, which goes on as its bytes come in.
 
-    Where the item is whole, that is its end; otherwise it is beyond the data. Refuses what no deterministic item holds
-    before cbor2 sees it: tags (cbor2 would run their decoders), floats, simple values but false, true and null,
-    indefinite lengths, deep nesting, and items of more than `limit` bytes. Raises `MalformedError`.
+    Refuses what no deterministic item holds before cbor2 sees it: tags (cbor2 would run their decoders), floats, simple
+    values but false, true and null, indefinite lengths and deep nesting. Every byte is looked at once.
     """
-    size, position = len(data), start
-    pending = [1]  # items still to come, by level
-    left = 1  # their sum: each needs a byte at least
-    while pending:
-        if not pending[-1]:
-            pending.pop()
-            continue
-        if position + left - start > limit:
-            raise MalformedError("too-large", f"a CBOR item of more than {limit} bytes")
-        if position >= size:
-            return position + left
-        pending[-1] -= 1
-        left -= 1
-        initial = data[position]
-        position += 1
-        major, info = initial >> 5, initial & 31
-        # ENC-02: "A decoder MUST refuse floats, tags and simple values other than false, true and null."
-        if major == 6 or (major == 7 and info not in (20, 21, 22)):
-            raise MalformedError("malformed", "a CBOR tag, float or simple value that is not allowed")
-        if info < 24:
-            argument = info
-        elif info < 28:
-            width = 1 << (info - 24)
-            if position + width > size:
-                return position + width + left
-            argument = int.from_bytes(data[position : position + width], "big")
-            position += width
-        else:
-            raise MalformedError("malformed", "an indefinite or reserved length")
-        if major in (2, 3):
-            position += argument
-        elif major in (4, 5):
-            # ENC-03: "A decoder MUST refuse an item that nests deeper than 8 levels."
-            if len(pending) > MAX_DEPTH:
-                raise MalformedError("malformed", "nested too deeply")
-            pending.append(argument * (major - 3))
-            left += pending[-1]
-    if position - start > limit:
-        raise MalformedError("too-large", f"a CBOR item of more than {limit} bytes")
-    return position
+
+    __slots__ = ("_left", "_limit", "_pending", "_start", "position")
+
+    def __init__(self, start: int = 0, *, limit: int) -> None:
+        self._start, self._limit = start, limit
+        self._pending = [1]  # items still to come, by level
+        self._left = 1  # their sum: each needs a byte at least
+        self.position = start  # of the next head; the item's end once it is whole
+
+    def advance(self, data: bytes | bytearray) -> bool:
+        """Go on with the data that is there, from its beginning; whether the item is whole. Raises `MalformedError`."""
+        size, pending = len(data), self._pending
+        while pending:
+            if not pending[-1]:
+                pending.pop()
+                continue
+            self._check_limit()
+            if self.position >= size:
+                return False
+            initial = data[self.position]
+            major, info = initial >> 5, initial & 31
+            # ENC-02: "A decoder MUST refuse floats, tags and simple values other than false, true and null."
+            if major == 6 or (major == 7 and info not in (20, 21, 22)):
+                raise MalformedError("malformed", "a CBOR tag, float or simple value that is not allowed")
+            if info > 27:
+                raise MalformedError("malformed", "an indefinite or reserved length")
+            body = self.position + 1 + (0 if info < 24 else 1 << (info - 24))
+            if body > size:
+                return False
+            argument = info if info < 24 else int.from_bytes(data[self.position + 1 : body], "big")
+            self.position = body
+            pending[-1] -= 1
+            self._left -= 1
+            if major in (2, 3):
+                self.position += argument
+            elif major in (4, 5):
+                # ENC-03: "A decoder MUST refuse an item that nests deeper than 8 levels."
+                if len(pending) > MAX_DEPTH:
+                    raise MalformedError("malformed", "nested too deeply")
+                pending.append(argument * (major - 3))
+                self._left += pending[-1]
+        self._check_limit()
+        return self.position <= size
+
+    def _check_limit(self) -> None:
+        if self.position + self._left - self._start > self._limit:
+            raise MalformedError("too-large", f"a CBOR item of more than {self._limit} bytes")

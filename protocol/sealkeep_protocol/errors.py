@@ -22,6 +22,16 @@ class SealkeepError(Exception):
 
     retryable = False
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # `Exception` would call the class with `args` alone. Errors go from a worker process to its parent whole.
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+def _restore(kind: type[SealkeepError], args: tuple[object, ...], state: dict[str, object]) -> SealkeepError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
+
 
 class UsageError(SealkeepError):
     """The caller asked for what cannot be done: a mistake in the calling program or command."""
@@ -45,7 +55,7 @@ class PeerError(SealkeepError):
         return f"{', '.join(where)}: {self.args[0]}" if where else str(self.args[0])
 
     def at(self, *, device: int | None = None, seq: int | None = None) -> PeerError:
-        """The same error, placed: what is known already stays."""
+        """The same error, placed: what is known already stays. Raise it again with a bare `raise`, not `from` itself."""
         self.device = device if self.device is None else self.device
         self.seq = seq if self.seq is None else self.seq
         return self

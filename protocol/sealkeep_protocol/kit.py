@@ -8,7 +8,9 @@ from sealkeep_protocol.primitives import KEY_SIZE, sha256
 GROUPS = 8
 GROUP_LENGTH = 8
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32
-_VALUES = {letter: value for value, letter in enumerate(_ALPHABET)} | {"I": 1, "L": 1, "O": 0}
+_UPPER = {letter: value for value, letter in enumerate(_ALPHABET)} | {"I": 1, "L": 1, "O": 0}
+# Lower case by hand: Unicode gives some letters outside ASCII an upper case inside.
+_VALUES = _UPPER | {letter.lower(): value for letter, value in _UPPER.items()}
 
 
 class KitError(SealkeepError):
@@ -28,7 +30,7 @@ def encode_seed(seed: bytes) -> str:
 
 def decode_seed(text: str) -> bytes:
     """Read a seed that a person typed: any case, any spacing or hyphens. Raises `KitError`, naming the wrong groups."""
-    letters = "".join(character for character in text.upper() if not character.isspace() and character != "-")
+    letters = "".join(character for character in text if not character.isspace() and character != "-")
     if len(letters) != GROUPS * GROUP_LENGTH:
         raise KitError(f"the recovery code has {GROUPS} groups of {GROUP_LENGTH} characters; {len(letters)} were given")
     seed = b""

@@ -11,9 +11,11 @@ MIN_BODY = 256
 MAX_BODY = 262_144
 FRONT_STEP = 65_536
 MAX_CONTENT = 4_194_304
+MAX_WINDOW = 8_388_608
 COMPRESSION_LEVEL = 6
 
 PLAIN, ZSTD = 0, 1
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _PREFIX = 5  # format and length
 OVERHEAD = _PREFIX + TAG_SIZE
 
@@ -61,6 +63,8 @@ def pad(content: bytes, ciphertext_length: int, *, form: int) -> bytes:
 
 def unpad(plaintext: bytes, *, compressed_allowed: bool) -> bytes:
     """Take the content out of a body's plaintext, decompressed: at most 4 MiB. Raises `MalformedError`."""
+    if len(plaintext) < _PREFIX:
+        raise MalformedError("malformed", "the body is too short")
     form, length = plaintext[0], int.from_bytes(plaintext[1:_PREFIX], "big")
     # ENC-08: "A reader MUST refuse padding that is not zero, a length beyond the plaintext, an unknown format, and bytes
     # after the zstd frame."
@@ -79,19 +83,20 @@ def unpad(plaintext: bytes, *, compressed_allowed: bool) -> bytes:
 
 def decompress(frame: bytes) -> bytes:
     """Decompress exactly one zstd frame that declares its size. Raises `MalformedError`."""
-    # ENC-09: "A reader MUST refuse a frame that declares no size, or more than 4,194,304 bytes, before it decompresses,
-    # and one that yields another size than it declares."
     try:
         parameters = zstandard.get_frame_parameters(frame)
         declared = parameters.content_size
-        if declared == zstandard.CONTENTSIZE_UNKNOWN or parameters.dict_id:
-            raise MalformedError("malformed", "the zstd frame declares no size, or a dictionary")
+        # ENC-09: "A reader MUST refuse a frame that declares no size, or more than 4,194,304 bytes, before it decompresses,
+        # and one that yields another size than it declares."
+        if not frame.startswith(_ZSTD_MAGIC) or declared == zstandard.CONTENTSIZE_UNKNOWN or not declared:
+            raise MalformedError("malformed", "the body is not a zstd frame that declares its size")
         if declared > MAX_CONTENT:
             raise MalformedError("too-large", f"the body would decompress to {declared} bytes")
-        decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_CONTENT).decompressobj()
-        content = decompressor.decompress(frame)
+        # §2.3: "… a window of at most 8 MiB, no dictionary and no skippable frames."
+        if parameters.dict_id or parameters.window_size > MAX_WINDOW:
+            raise MalformedError("malformed", "the zstd frame wants a dictionary or too large a window")
+        # In one call, into a buffer of the declared size: zstd's stream would look at that size only at the frame's end,
+        # after as much output as run-length blocks can make, 8 GiB for a body.
+        return zstandard.ZstdDecompressor().decompress(frame, allow_extra_data=False)
     except zstandard.ZstdError as error:
-        raise MalformedError("malformed", "the body is not a zstd frame") from error
-    if not decompressor.eof or decompressor.unused_data or len(content) != declared:
-        raise MalformedError("malformed", "the body is not exactly one zstd frame of its declared size")
-    return content
+        raise MalformedError("malformed", "the body is not exactly one zstd frame of its declared size") from error

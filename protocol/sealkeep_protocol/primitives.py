@@ -65,10 +65,12 @@ def aead_open(key: bytes, ciphertext: bytes, associated: bytes, *, nonce: bytes 
 
 def x25519(private: bytes, public: bytes) -> bytes:
     """X25519 (RFC 7748), 32 bytes. Raises `AuthenticationError` (`key`) where the result would be zero."""
+    if len(private) != KEY_SIZE or len(public) != KEY_SIZE:  # PyNaCl looks at no length here
+        raise AuthenticationError("key", "an X25519 key is 32 bytes long")
     try:
         return nacl.bindings.crypto_scalarmult(private, public)
-    except (nacl.exceptions.CryptoError, ValueError, TypeError) as error:
-        raise AuthenticationError("key", "the X25519 key is of low order or of the wrong length") from error
+    except nacl.exceptions.CryptoError as error:
+        raise AuthenticationError("key", "the X25519 key is of low order") from error
 
 
 class SigningKey:

@@ -30,6 +30,9 @@ class SealingKeys:
         """Open one part. Raises `AuthenticationError` (`ciphertext`)."""
         return aead_open(self.parts[index], ciphertext, _associated(self.purpose, index, binding))
 
+    def __reduce__(self) -> str:
+        raise TypeError("sealing keys are not pickled")
+
 
 def _associated(purpose: str, index: int, binding: bytes) -> bytes:
     return cbor.encode(["sealkeep/v1/part", purpose, index, binding])

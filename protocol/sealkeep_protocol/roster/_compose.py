@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from sealkeep_protocol import cbor, sealing, signed
-from sealkeep_protocol.errors import AuthenticationError, MalformedError, UsageError
-from sealkeep_protocol.hybrid_kem import unwrap, wrap
+from sealkeep_protocol.errors import AuthenticationError, HistoryError, MalformedError, PeerError, UsageError
+from sealkeep_protocol.hybrid_kem import RECOVERY_RECIPIENT, WRAP_SIZE, unwrap, wrap
 from sealkeep_protocol.keys import EpochKeys, KeyRecord, PrivateKeys
 from sealkeep_protocol.primitives import KEY_SIZE, SigningKey, sha256
 from sealkeep_protocol.roster._entries import (
@@ -23,7 +23,8 @@ from sealkeep_protocol.roster._entries import (
 )
 from sealkeep_protocol.roster._state import Roster, RosterDevice
 
-Random = Callable[[int], bytes]  # so many fresh random bytes
+# So many fresh random bytes. KEY-06: "A sealer MUST draw a fresh salt for every call."
+Random = Callable[[int], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +43,20 @@ def compose_genesis(
     """Begin an account: its first device and its recovery key, epoch 1."""
     nonce = random(KEY_SIZE)
     keys = EpochKeys(random(KEY_SIZE), 1, nonce)
-    record = device.record((0, nonce))
+    record, recovery_record = device.record((0, nonce)), recovery.record((0, nonce))
     entry = Entry(
         type=EntryType.GENESIS,
         number=0,
         previous=b"",
         signer=Signer.device(1),
         nonce=nonce,
-        recovery=recovery.record((0, nonce)),
+        recovery=recovery_record,
         added=(Addition(1, record, seal_name(keys, 1, record, name, salt=random(32))),),
         removed=(),
         rotation=Rotation(1, keys.commitment, ()),
         time=time,
     )
-    return _sign(None, entry, device.signing, keys)
+    return _sign(None, entry, device.signing, keys, recovery_record)
 
 
 def compose_change(
@@ -105,11 +106,11 @@ def compose_change(
         rotation=Rotation(keys.number, keys.commitment, links),
         time=time,
     )
-    return _sign(roster, entry, key, keys)
+    return _sign(roster, entry, key, keys, recovery or roster.current_recovery_key.keys)
 
 
 def compose_close(roster: Roster, recovery_number: int, key: SigningKey, *, time: int | None = None) -> bytes:
-    """Close the account with a recovery key: a signed entry without wraps."""
+    """Close the account with a recovery key: a signed entry without wraps. Raises `UsageError` where it may not."""
     entry = Entry(
         type=EntryType.CLOSE,
         number=roster.number + 1,
@@ -122,31 +123,36 @@ def compose_close(roster: Roster, recovery_number: int, key: SigningKey, *, time
         rotation=None,
         time=time,
     )
-    return signed.sign("roster", roster.account, entry.encode_core(), key)
+    data = signed.sign("roster", roster.account, entry.encode_core(), key)
+    _judged(roster, data)
+    return data
 
 
-def _sign(roster: Roster | None, entry: Entry, key: SigningKey, keys: EpochKeys) -> Composed:
+def _sign(roster: Roster | None, entry: Entry, key: SigningKey, keys: EpochKeys, recovery: KeyRecord) -> Composed:
     core = entry.encode_core()
     account = b"" if roster is None else roster.account
     wraps = [
         wrap(keys.secret, core=core, recipient=recipient, public=public)
-        for recipient, public in _recipients_after(roster, entry)
+        for recipient, public in _recipients_after(roster, entry, recovery)
     ]
     data = signed.sign("roster", account, core, key, digests=[sha256(wrapped) for wrapped in wraps])
-    after = Roster.genesis(data) if roster is None else roster.append(data)
-    return Composed(data, tuple(wraps), after, keys)
+    return Composed(data, tuple(wraps), _judged(roster, data), keys)
 
 
-def _recipients_after(roster: Roster | None, entry: Entry) -> list[tuple[int, bytes]]:
+def _judged(roster: Roster | None, data: bytes) -> Roster:
+    try:
+        return Roster.genesis(data) if roster is None else roster.append(data)
+    except (HistoryError, MalformedError) as error:
+        raise UsageError(f"no valid entry can say this: {error.args[0]}") from error
+
+
+def _recipients_after(roster: Roster | None, entry: Entry, recovery: KeyRecord) -> list[tuple[int, bytes]]:
     """Who gets a wrap: `Roster.recipients` of the state that the entry, still unsigned, leads to (ROS-08)."""
     removed = {removal.device for removal in entry.removed}
-    before = [] if roster is None else [(d.number, d.keys.kem) for d in roster.active_devices]
-    recovery = entry.recovery if entry.recovery is not None or roster is None else roster.current_recovery_key.keys
-    if recovery is None:
-        raise UsageError("a genesis needs a recovery key")
+    before = [] if roster is None else roster.active_devices
     return [
-        (0, recovery.kem),
-        *(device for device in before if device[0] not in removed),
+        (RECOVERY_RECIPIENT, recovery.kem),
+        *((device.number, device.keys.kem) for device in before if device.number not in removed),
         *((addition.device, addition.keys.kem) for addition in entry.added),
     ]
 
@@ -181,13 +187,16 @@ def seal_name(keys: EpochKeys, device: int, record: KeyRecord, name: str, *, sal
 
 
 def open_name(keys: EpochKeys, device: RosterDevice) -> str:
-    """Open a device's sealed name. Raises `AuthenticationError` or `MalformedError`."""
-    plaintext = sealing.open_alone(
-        keys.name_key, "name", [device.number], device.sealed_name, binding=_name_binding(device.keys)
-    )
-    name = cbor.decode_padded(plaintext)
+    """Open a device's sealed name. Raises `AuthenticationError` or `MalformedError`, placed at the device."""
+    binding = _name_binding(device.keys)
+    try:
+        plaintext = sealing.open_alone(keys.name_key, "name", [device.number], device.sealed_name, binding=binding)
+        name = cbor.decode_padded(plaintext)
+    except PeerError as error:
+        error.at(device=device.number)
+        raise
     if not isinstance(name, str) or len(name.encode()) > MAX_NAME:
-        raise MalformedError("malformed", "a device name is a text of at most 64 bytes")
+        raise MalformedError("malformed", "a device name is a text of at most 64 bytes", device=device.number)
     return name
 
 
@@ -203,7 +212,9 @@ def open_wrap(roster: Roster, entry: Entry, wrapped: bytes, recipient: int, keys
 
     `entry` is the decoded, judged entry that the wrap belongs to. Raises `AuthenticationError`.
     """
-    if sha256(wrapped) not in entry.digests or entry.rotation is None:
+    # KEY-07: "A relay and a device MUST refuse a wrap that is not 1,168 bytes long or does not have the digest that its
+    # entry gives it."
+    if len(wrapped) != WRAP_SIZE or sha256(wrapped) not in entry.digests or entry.rotation is None:
         raise AuthenticationError("digest", "the wrap is not one of the entry that it is said to belong to")
     secret = unwrap(wrapped, core=entry.core, recipient=recipient, key=keys.kem)
     epoch = entry.rotation.epoch

@@ -146,7 +146,7 @@ def decode_entry(payload: Payload) -> Entry:
         type=entry_type,
         number=unsigned(core[2], "the entry's number", maximum=MAX_NUMBER),
         previous=b"" if is_genesis else octets(core[3], "the id of the previous entry"),
-        signer=_decode_signer(core[4]),
+        signer=decode_signer(core[4]),
         nonce=octets(core[5], "the nonce") if is_genesis else None,
         recovery=_decode_keys(core[6]) if 6 in core else None,
         added=tuple(_decode_addition(item) for item in array(core[7], "the additions", empty=False))
@@ -164,12 +164,10 @@ def decode_entry(payload: Payload) -> Entry:
 
 def decode_signer(value: cbor.Item) -> Signer:
     """Decode a signer (§5.1). Raises `MalformedError`."""
-    return _decode_signer(value)
-
-
-def _decode_signer(value: cbor.Item) -> Signer:
     kind, number = array(value, "a signer", size=2)
-    return Signer(unsigned(kind, "a signer's kind", maximum=1), unsigned(number, "a signer's number"))
+    if unsigned(kind, "a signer's kind", maximum=1):
+        return Signer.recovery(unsigned(number, "a recovery key's number", maximum=MAX_NUMBER))
+    return Signer.device(unsigned(number, "a device number", minimum=1, maximum=MAX_DEVICE))
 
 
 def _encode_keys(keys: KeyRecord) -> cbor.Item:

@@ -105,6 +105,7 @@ class Roster:
         if not entries:
             raise HistoryError("roster", "an empty roster")
         roster = cls.genesis(entries[0])
+        # KEY-09: "Recovery from a kit MUST refuse a roster of another account id than the kit's, …"
         if roster.account != account:
             raise HistoryError("fork", "the roster is another account's")
         for entry in entries[1:]:

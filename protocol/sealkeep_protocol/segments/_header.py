@@ -111,7 +111,8 @@ def verify_header(data: bytes, *, account: AccountId, device: int, seq: int | No
         identifier, payload = signed.verify(data, "segment", account, key, limit=MAX_HEADER)
         header = decode_header(payload)
     except (MalformedError, AuthenticationError) as error:
-        raise error.at(device=device, seq=seq) from error
+        error.at(device=device, seq=seq)
+        raise
     # SEG-01: "A reader and a relay MUST refuse a header whose device and seq are not those of the address where it is
     # offered."
     if header.device != device or (seq is not None and header.seq != seq):

@@ -147,7 +147,8 @@ def open_segment(
         if len(content) != opened.content_length:
             raise MalformedError("malformed", "the summary disagrees with the body")
     except PeerError as error:
-        raise error.at(device=header.device, seq=header.seq) from error
+        error.at(device=header.device, seq=header.seq)
+        raise
     return OpenedSegment(opened, content)
 
 

@@ -8,7 +8,7 @@ from enum import IntEnum
 
 from sealkeep_protocol import cbor
 from sealkeep_protocol.errors import MalformedError
-from sealkeep_protocol.fields import array, check_keys, octets, unsigned
+from sealkeep_protocol.fields import MAX_NUMBER, array, check_keys, octets, unsigned
 from sealkeep_protocol.padding import MAX_CONTENT
 from sealkeep_protocol.primitives import TAG_SIZE
 from sealkeep_protocol.segments._header import LIVE_SUMMARY, SUMMARY
@@ -43,7 +43,7 @@ class Summary:
         return LIVE_SUMMARY if self.segment_class is SegmentClass.LIVE else SUMMARY
 
     def encode(self) -> bytes:
-        """The padded plaintext: 80 or 2,032 bytes."""
+        """The padded plaintext: 80 or 2,032 bytes. Raises `ValueError` for more tags than fit."""
         item = cbor.encode(
             {
                 1: int(self.segment_class),
@@ -54,7 +54,10 @@ class Summary:
                 6: self.content_length,
             }
         )
-        return item.ljust(self.ciphertext_length - TAG_SIZE, b"\0")
+        room = self.ciphertext_length - TAG_SIZE
+        if len(item) > room:
+            raise ValueError("the summary does not fit its fixed length")
+        return item.ljust(room, b"\0")
 
 
 def summarize(
@@ -98,7 +101,7 @@ def decode_summary(plaintext: bytes) -> Summary:
         SegmentClass(kind),
         first,
         last,
-        unsigned(value[3], "the number of records"),
+        unsigned(value[3], "the number of records", maximum=MAX_NUMBER),
         tags,
         value[5],
         unsigned(value[6], "the content's length", maximum=MAX_CONTENT),

@@ -1,0 +1,69 @@
+"""What every command works with: the home, how it is unlocked, and a vault that is opened for one piece of work."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+import platformdirs
+
+if TYPE_CHECKING:
+    from sealkeep_client.store import Unlock
+    from sealkeep_client.vault import Vault
+
+T = TypeVar("T")
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def default_home() -> Path:
+    """The home where none is given."""
+    return platformdirs.user_data_path("sealkeep", appauthor=False)
+
+
+class App:
+    """The global options of one call."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def unlock_new(self) -> Unlock:
+        """How a home that is about to be made will be kept. May ask on a terminal."""
+        from sealkeep_client.cli._passphrase import for_new_home
+
+        return for_new_home(self.home)
+
+    def with_vault(self, work: Callable[[Vault], Awaitable[T]]) -> T:
+        """Open the vault, do the work, close it. May ask for the passphrase on a terminal before."""
+        from sealkeep_client.cli._passphrase import for_home
+        from sealkeep_client.vault import Vault
+
+        unlock = for_home(self.home)
+
+        async def open_and_work() -> T:
+            async with await Vault.open(self.home, unlock=unlock) as vault:
+                return await work(vault)
+
+        return run(open_and_work())
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run on an event loop; Ctrl-C cancels the work and comes out as `KeyboardInterrupt` when it has been put down."""
+    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    if sys.platform != "win32":
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(work)
+
+
+def json_option(command: Command) -> Command:
+    """`--json`, for commands whose output a program may read."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")(command)
+
+
+pass_app = click.make_pass_decorator(App)

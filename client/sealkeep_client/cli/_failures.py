@@ -1,0 +1,149 @@
+"""What a failure means to a person: an exit status, what happened, what is safe, what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import click
+
+from sealkeep_protocol.errors import (
+    MalformedError,
+    PeerError,
+    RefusedError,
+    SealkeepError,
+    SourceError,
+    TransportError,
+    UsageError,
+)
+
+FAILED, USAGE, MISBEHAVED, STOPPED = 1, 2, 3, 130
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The exit status and the lines for standard error, without the leading `sealkeep:`."""
+
+    status: int
+    lines: tuple[str, ...]
+
+
+# The promises of spec §1.2, in a person's words, by the code (spec §9.2) that says that one does not hold.
+_AUTHORSHIP = "P3: only your own devices write your history, and nobody can change what they wrote"
+_ORDER = "P4: nothing is dropped, put in another order, shown twice or rolled back without being noticed"
+_FORKS = "P5: all your devices are shown one and the same history"
+_REVOCATION = "P6: a removed device reads and writes nothing any more"
+_NOTHING_LOST = "P9: what the relay has confirmed, it keeps"
+_COMMITMENT = "P11: what is sealed opens under one key only"
+_PROMISES: Final = {
+    "signature": _AUTHORSHIP,
+    "ciphertext": _AUTHORSHIP,
+    "digest": _AUTHORSHIP,
+    "key": _AUTHORSHIP,
+    "author": _AUTHORSHIP,
+    "roster": _AUTHORSHIP,
+    "identity": "the relay is the one that this device, or the recovery kit, has known from the beginning",
+    "commitment": _COMMITMENT,
+    "rollback": _ORDER,
+    "gap": _ORDER,
+    "replay": _ORDER,
+    "missing": _ORDER,
+    "fork": _FORKS,
+    "epoch": _REVOCATION,
+    "pinned": _REVOCATION,
+    "receipt": _NOTHING_LOST,
+    "refusal": _NOTHING_LOST,
+}
+_MALFORMED = "the relay speaks sealkeep's protocol"
+_SAFE = "everything that this device had; nothing of the refused data was taken over"
+_TELL = "keep this device and its directory as they are; tell whoever runs the relay, with these lines"
+_ADVICE: Final = {
+    "unsupported": "update sealkeep: this was written by a newer version, or by something else altogether",
+    "identity": "check the relay's address; if the relay was moved, ask whoever runs it before you go on",
+    "rollback": "the relay may have been restored from an old backup: ask whoever runs it, and delete nothing here",
+    "clone": "restore this device from the recovery kit into another --home; export first what only this one has",
+}
+
+_REFUSALS: Final = {
+    "revoked": "reading what is on this device still works; `sealkeep recover` with the recovery kit adds it anew",
+    "closed": "what is on this device can still be read and exported",
+    "quota": "everything is safe on this device; ask whoever runs the relay for more room",
+    "busy": "everything is safe on this device; try again in a minute",
+    "unavailable": "everything is safe on this device; try again in a minute",
+    "internal": "everything is safe on this device; try again, and tell whoever runs the relay",
+    "timeout": "everything is safe on this device; try again",
+    "not-found": "check the relay's address: this relay does not know the account",
+}
+
+
+def explain(error: BaseException) -> Explanation:
+    """Say what an error means."""
+    if isinstance(error, click.UsageError):
+        return _usage(error)
+    if isinstance(error, click.ClickException):
+        return Explanation(error.exit_code, (_one_line(error.format_message()),))
+    if isinstance(error, click.exceptions.Exit):
+        return Explanation(error.exit_code, ())
+    if isinstance(error, PeerError):
+        return _misbehaved(error)
+    if isinstance(error, SealkeepError):
+        return Explanation(USAGE if isinstance(error, UsageError) else FAILED, (_one_line(_failed(error)),))
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if isinstance(error.filename, str) else ""
+        return Explanation(FAILED, (_one_line(f"{where}{error.strerror or error}"),))
+    if isinstance(error, MemoryError):
+        return Explanation(FAILED, ("there is not enough memory; nothing is lost",))
+    what = f"{type(error).__name__}: {error}" if isinstance(error, ImportError) else type(error).__name__
+    return Explanation(
+        FAILED, (f"a fault in sealkeep itself ({what}); nothing is lost; --debug before the command shows where",)
+    )
+
+
+def _usage(error: click.UsageError) -> Explanation:
+    message = _one_line(error.format_message()).rstrip(".")
+    message = message[:1].lower() + message[1:]
+    hint = f" (see `{error.ctx.command_path} --help`)" if error.ctx is not None else ""
+    return Explanation(USAGE, (f"{message}{hint}",))
+
+
+def _misbehaved(error: PeerError) -> Explanation:
+    if error.code == "clone":
+        # Not the relay's doing: two devices write as one.
+        first = f"{error} ({error.code})"
+        return Explanation(MISBEHAVED, (_one_line(first), _row("safe", _SAFE), _row("do", _ADVICE["clone"])))
+    promise = _PROMISES.get(error.code, _MALFORMED)
+    kind = "sent what cannot be right" if isinstance(error, MalformedError) else "seems to break a promise"
+    return Explanation(
+        MISBEHAVED,
+        (
+            _one_line(f"the relay {kind}: {error} ({error.code})"),
+            _row("promise", promise),
+            *([_row("where", _where(error))] if _where(error) else []),
+            _row("safe", _SAFE),
+            _row("do", _ADVICE.get(error.code, _TELL)),
+        ),
+    )
+
+
+def _where(error: PeerError) -> str:
+    parts = [f"{name} {value}" for name, value in (("device", error.device), ("seq", error.seq)) if value is not None]
+    return ", ".join(parts)
+
+
+def _failed(error: SealkeepError) -> str:
+    if isinstance(error, TransportError):
+        return f"{error}: everything is safe on this device; it goes on when the relay can be reached again"
+    if isinstance(error, RefusedError):
+        advice = _REFUSALS.get(error.code, "everything is safe on this device")
+        return f"the relay refuses: {error} ({error.code}); {advice}"
+    if isinstance(error, SourceError):
+        return f"{error}; nothing was imported"
+    return str(error)
+
+
+def _row(label: str, text: str) -> str:
+    return f"  {label:8} {text}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

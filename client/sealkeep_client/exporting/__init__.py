@@ -1,0 +1,15 @@
+"""Exports of what a person keeps: JSON lines, and one page to read.
+
+    with output("chats.jsonl") as file:                                    # or "-"
+        write_lines(store.views.everything(), file, ids=store.ids)         # or write_page
+
+Both read a view once, in its order, and write as they go: memory does not grow with the number of records. The same set of
+records gives the same bytes on every device of an account.
+"""
+
+from __future__ import annotations
+
+from sealkeep_client.exporting._lines import write_lines
+from sealkeep_client.exporting._output import STDOUT, ByteWriter, output
+
+__all__ = ["STDOUT", "ByteWriter", "output", "write_lines"]

@@ -1,0 +1,125 @@
+"""What an importer yields: exports, read as batches of records, with everything that did not fit counted.
+
+An `Export` is read in one pass and in bounded memory, so that damage near the end of a file shows only there: the reader
+of `batches()` MUST keep all batches of one import in one transaction and roll it back on `SourceError`. The vault is then
+as it was before the import.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal, TypeAlias
+
+from sealkeep_protocol.records import Contact, Conversation, ConversationKey, Mark, Message, SourceIdentity
+
+DateOrder: TypeAlias = Literal["dmy", "mdy", "ymd"]
+
+BATCH = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """What the person may say about exports that do not say it themselves.
+
+    `date_order` settles day and month of WhatsApp exports, where nothing in them and in the files beside them does.
+    """
+
+    date_order: DateOrder | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something in a good export that could not be taken as it stands; the rest of the export was.
+
+    `line` counts from 1, where the format has lines. The reason quotes nothing of the chat.
+    """
+
+    path: str
+    line: int | None
+    reason: str
+
+    def __str__(self) -> str:
+        place = self.path if self.line is None else f"{self.path}:{self.line}"
+        return f"{place}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceMark:
+    """A mark whose target is named by its source: record ids need the account's record-id key (spec §7.1)."""
+
+    conversation: ConversationKey
+    target: SourceIdentity
+    mark: Mark
+
+    def resolve(self, record_id: Callable[[ConversationKey, SourceIdentity], bytes]) -> Mark:
+        """The mark with its target's record id in place."""
+        return replace(self.mark, target=record_id(self.conversation, self.target))
+
+
+@dataclass(slots=True)
+class Batch:
+    """A stretch of an export, in the order of the file.
+
+    `left_out` names parts of the source that are no chat records and are not kept; `position` is how many bytes of
+    `Export.size` are read. Contacts and conversations come after the messages that name them.
+    """
+
+    contacts: list[Contact] = field(default_factory=list)
+    conversations: list[Conversation] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+    marks: list[SourceMark] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    position: int = 0
+
+    def __len__(self) -> int:
+        return len(self.messages) + len(self.marks)
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.messages or self.marks or self.contacts or self.conversations or self.problems or self.left_out
+        )
+
+
+class Export(ABC):
+    """One recognised export: a file, or a file inside a zip.
+
+    `volatile` names the keys of an extension map that change from one export to the next without the message having
+    changed. They are kept with the first copy; a copy that differs in nothing else says nothing new.
+    """
+
+    app: ClassVar[str]
+    volatile: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, path: str, size: int) -> None:
+        self.path = path
+        self.size = size
+
+    @abstractmethod
+    def batches(self, size: int = BATCH) -> Iterator[Batch]:
+        """Read the export from its beginning, about `size` messages and marks at a time.
+
+        Raises `SourceError` as soon as the source proves not to be what it seemed: what was read before does not count.
+        """
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.path}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Exports:
+    """All exports under the paths that were given, and the files among them that look like one but are none."""
+
+    items: tuple[Export, ...]
+    problems: tuple[Problem, ...] = ()
+
+    def __iter__(self) -> Iterator[Export]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Export:
+        return self.items[index]

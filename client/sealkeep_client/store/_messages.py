@@ -1,0 +1,336 @@
+"""Messages: inserting many at once, and joining those that are here already (spec §7.7).
+
+New messages go in as prepared rows, thousands in a statement; only ids that exist already take the way through states.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import compress
+from typing import Final
+
+from sealkeep_client.store._changes import MOST, Tracker
+from sealkeep_client.store._database import Database
+from sealkeep_client.store._entities import Entities, Put
+from sealkeep_client.store._outbox import Outbox, RecordKind, UploadClass
+from sealkeep_client.store._rows import MessageRows, message_columns, message_of
+from sealkeep_client.store._states import (
+    MARKED,
+    TOMBSTONE,
+    States,
+    StoredMessage,
+    chunks,
+    state_flags,
+    write_content,
+)
+from sealkeep_client.store._words import indexed
+from sealkeep_protocol.records import (
+    Attachment,
+    Content,
+    Mark,
+    MarkType,
+    Message,
+    MessageState,
+    join,
+    mark_identity,
+    view,
+)
+
+_INSERT: Final = "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT (id) DO NOTHING"
+_INDEX: Final = "INSERT INTO words (rowid, text) VALUES (?, ?)"
+_UNINDEX: Final = "INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)"
+_JOINED_AT_ONCE: Final = 512
+COVERED: Final = frozenset({MarkType.REVISION, MarkType.SUPPLEMENT, MarkType.REACTION})
+"""Types of marks that go with a message that a tombstone covers (spec §7.6)."""
+
+
+class Messages:
+    """The messages of one database. Writes belong to a transaction."""
+
+    __slots__ = ("_changes", "_database", "_entities", "_next", "_outbox", "states")
+
+    def __init__(self, database: Database, entities: Entities, outbox: Outbox, changes: Tracker) -> None:
+        self._database = database
+        self._entities = entities
+        self._outbox = outbox
+        self._changes = changes
+        self._next = 0
+        self.states = States(database, entities.key)
+
+    def forget(self) -> None:
+        """Drop what is remembered: the transaction that made it was rolled back."""
+        self._next = 0
+
+    # --- new messages -------------------------------------------------------------------------------------------------
+
+    def insert(
+        self, rows: MessageRows, upload: UploadClass | None, run: int, volatile: frozenset[str] = frozenset()
+    ) -> tuple[Put, list[Mark]]:
+        """Insert or join messages; what is new to this device is queued in class `upload`, if any.
+
+        Of the extension's `volatile` keys the first copy's values stay.
+
+        Returns what became of them, and the marks that say what copies of known messages add (a differing text is a
+        revision, an added attachment a supplement): the caller puts them, in the same class.
+        """
+        count = len(rows)
+        if not count:
+            return Put(), []
+        first = self._next or 1 + (self._database.value("SELECT max(n) FROM messages") or 0)
+        numbers = self._entities.numbers(rows.keys, rows.conversation_ids)
+        added = self._database.write_many(
+            _INSERT,
+            zip(
+                range(first, first + count),
+                rows.ids,
+                map(numbers.__getitem__, rows.conversation),
+                rows.times,
+                rows.ranks,
+                rows.kinds,
+                rows.authors,
+                rows.texts,
+                rows.rests,
+                strict=True,
+            ),
+        )
+        if added == count:
+            existing: dict[int, int] = {}
+            fresh = [True] * count
+        else:
+            # Where an id was here before, in the database or in this batch, nothing was inserted and its number stays
+            # free.
+            by_id = {
+                record_id: n
+                for n, record_id in self._database.among("SELECT n, id FROM messages WHERE id IN carray(?)", rows.ids)
+            }
+            fresh = [by_id[record_id] == n for n, record_id in enumerate(rows.ids, first)]
+            existing = {i: by_id[rows.ids[i]] for i, is_new in enumerate(fresh) if not is_new}
+        if added:
+            last = max(compress(range(first, first + count), fresh))
+            self._next = last + 1
+            words = zip(range(first, first + count), rows.words, fresh, strict=True)
+            self._database.write_many(_INDEX, [(n, text) for n, text, is_new in words if is_new and text])
+            new, conversations = list(compress(rows.ids, fresh)), list(compress(rows.conversation, fresh))
+            self._count(rows, numbers, conversations, new)
+            if upload is not None:
+                self._outbox.add(RecordKind.MESSAGE, upload, run, first, last)
+                self._changes.now.outbox = True
+                if upload == UploadClass.HISTORY:
+                    self._outbox.touch(run, {numbers[index] for index in set(conversations)})
+            self._meet_marks(new)
+        changed, marks = self._join(rows, numbers, existing, upload, run, volatile) if existing else (0, [])
+        return Put(added, changed, count - added - changed), marks
+
+    def _count(self, rows: MessageRows, numbers: list[int], conversations: Sequence[int], new: Sequence[bytes]) -> None:
+        changes = self._changes.now
+        for index, more in Counter(conversations).items():
+            self._entities.count(numbers[index], more)
+            if len(new) > MOST:
+                changes.touch_all(rows.conversation_ids[index])
+        if len(new) <= MOST:
+            for index, record_id in zip(conversations, new, strict=True):
+                changes.touch(rows.conversation_ids[index], (record_id,))
+
+    def _meet_marks(self, ids: Sequence[bytes]) -> None:
+        """Apply marks that came before their messages."""
+        if self._database.value("SELECT 1 FROM marks WHERE waiting LIMIT 1") is None:
+            return
+        met = [
+            target
+            for (target,) in self._database.among(
+                "SELECT DISTINCT target FROM marks WHERE waiting AND target IN carray(?)", ids
+            )
+        ]
+        for target in met:
+            row = self.states.by_id(target)
+            if row is None:
+                continue
+            (before,) = self.states.states([row])
+            (after,) = self.states.states([row._replace(flags=MARKED)])
+            self._database.write("UPDATE marks SET waiting = 0 WHERE target = ?", (target,))
+            self.save(row, before, after)
+
+    # --- messages that are here ---------------------------------------------------------------------------------------
+
+    def _join(
+        self,
+        rows: MessageRows,
+        numbers: list[int],
+        existing: dict[int, int],
+        upload: UploadClass | None,
+        run: int,
+        volatile: frozenset[str],
+    ) -> tuple[int, list[Mark]]:
+        changed = 0
+        marks: list[Mark] = []
+        for chunk in chunks(existing.items(), _JOINED_AT_ONCE):
+            stored = self.states.by_numbers([n for _, n in chunk])
+            for i, n in chunk:
+                columns = (rows.times[i], rows.ranks[i], rows.kinds[i], rows.authors[i], rows.texts[i], rows.rests[i])
+                if stored[n][2:9] == (numbers[rows.conversation[i]], *columns):
+                    continue
+                copy = message_of(rows.keys[rows.conversation[i]], *columns)
+                # Read again: an id may stand in a batch more than once.
+                row = self.states.by_numbers([n])[n]
+                (before,) = self.states.states([row])
+                if upload is None:
+                    touched, more = self._receive(row, before, copy)
+                else:
+                    touched, more = self._amend(row, before, _settled(copy, before.message, volatile), upload, run)
+                changed += touched or bool(more)
+                marks += more
+        return changed, marks
+
+    def _receive(self, row: StoredMessage, before: MessageState, copy: Message) -> tuple[bool, list[Mark]]:
+        """Join a copy that another device uploaded."""
+        after = join(before, copy)
+        changed = self.save(row, before, after)
+        return changed, self._displaced(row, before, after) if changed else []
+
+    def _amend(
+        self, row: StoredMessage, before: MessageState, copy: Message, upload: UploadClass, run: int
+    ) -> tuple[bool, list[Mark]]:
+        """Join a copy that this device has from a source, and find what of it the others do not have."""
+        known = before.message
+        if known is None:
+            raise ValueError("a row is a message")
+        marks: list[Mark] = []
+        # What has a mark of its own travels as one; the rest is another copy of the message.
+        rest = replace(copy, text=known.text, ranges=known.ranges, edited=known.edited, attachments=known.attachments)
+        if not row.flags & TOMBSTONE:
+            text = Mark(MarkType.REVISION, row.id, edited=copy.edited, text=copy.text, ranges=copy.ranges)
+            if not _is_empty(copy) and mark_identity(text) not in _contents(row.id, before):
+                if copy.text is None:  # a revision has a text
+                    rest = replace(copy, attachments=known.attachments)
+                else:
+                    marks.append(text)
+            missing = _missing(copy.attachments or (), before)
+            if missing:
+                marks.append(Mark(MarkType.SUPPLEMENT, row.id, attachments=missing))
+        after = join(before, rest)
+        changed = self.save(row, before, after)
+        if changed:
+            marks += self._displaced(row, before, after)
+            if not self._outbox.will_carry(RecordKind.MESSAGE, row.n):
+                self._outbox.add(RecordKind.MESSAGE, upload, run, row.n, row.n)
+                self._changes.now.outbox = True
+        return changed, marks
+
+    def _displaced(self, row: StoredMessage, before: MessageState, after: MessageState) -> list[Mark]:
+        """What a message that waits to be sealed said, where something else took its place: others shall know both."""
+        was, now = before.message, after.message
+        if was is None or now is None or was.text is None or row.flags & TOMBSTONE:
+            return []
+        mark = Mark(MarkType.REVISION, row.id, edited=was.edited, text=was.text, ranges=was.ranges)
+        same = mark_identity(mark) == mark_identity(replace(mark, edited=now.edited, text=now.text, ranges=now.ranges))
+        return [mark] if not same and self._outbox.holds(RecordKind.MESSAGE, row.n) else []
+
+    def save(self, row: StoredMessage, before: MessageState, after: MessageState) -> bool:
+        """Store a message's new state, and keep index, counts and contents right; returns whether anything is new.
+
+        The marks of `after` are stored by the caller, except that those which a tombstone covers go.
+        """
+        database = self._database
+        shown = view(after)
+        if shown is None or after.message is None:
+            raise ValueError("a row is a message")
+        if shown.tombstone is not None:
+            # REC-07: "A message covered by a tombstone MUST NOT show text, attachments or reactions in a view,
+            # whichever came first." They do not stay on this device either.
+            marks = {identity: mark for identity, mark in after.marks.items() if mark.type not in COVERED}
+            after = MessageState(shown.message, marks=marks)
+            database.write("DELETE FROM marks WHERE target = ? AND type IN (1, 2, 3)", (row.id,))
+        message = after.message or shown.message
+        conversation = row.conversation
+        if message.conversation != self._entities.key(conversation):
+            conversation = self._entities.number_of(message.conversation)
+            self._entities.count(row.conversation, -1)
+            self._entities.count(conversation, 1)
+        columns = (conversation, *message_columns(message), state_flags(after))
+        reindexed = self._reindex(row.n, _shown_text(before), shown.message.text)
+        if columns == row[2:] and after.others.keys() == before.others.keys():
+            return reindexed
+        database.write(
+            "UPDATE messages SET conversation = ?, time = ?, rank = ?, kind = ?, author = ?, text = ?, rest = ?,"
+            " flags = ? WHERE n = ?",
+            (*columns, row.n),
+        )
+        self._save_contents(row.n, before, after)
+        for number in {row.conversation, conversation}:
+            self._changes.now.touch(self._entities.id(number), (row.id,))
+        return True
+
+    def _save_contents(self, n: int, before: MessageState, after: MessageState) -> None:
+        for digest in before.others.keys() - after.others.keys():
+            self._database.write("DELETE FROM contents WHERE message = ? AND digest = ?", (n, digest))
+        for digest in after.others.keys() - before.others.keys():
+            content = write_content(after.others[digest])
+            self._database.write("INSERT INTO contents VALUES (?, ?, ?)", (n, digest, content))
+
+    def _reindex(self, n: int, old: str | None, new: str | None) -> bool:
+        if old == new:
+            return False
+        if old:
+            # A contentless index forgets a text only if it is told which one.
+            self._database.write(_UNINDEX, (n, indexed(old)))
+        if new:
+            self._database.write(_INDEX, (n, indexed(new)))
+        return True
+
+    # --- for the outbox -----------------------------------------------------------------------------------------------
+
+    def read(self, first: int, last: int, limit: int) -> list[tuple[int, Message]]:
+        """(number, message) of a range, ascending, at most `limit`: what its copies say, without marks."""
+        rows = self._database.rows(
+            "SELECT n, conversation, time, rank, kind, author, text, rest FROM messages WHERE n BETWEEN ? AND ?"
+            " ORDER BY n LIMIT ?",
+            (first, last, limit),
+        )
+        key = self._entities.key
+        return [(row[0], message_of(key(row[1]), *row[2:])) for row in rows]
+
+
+def _shown_text(state: MessageState) -> str | None:
+    shown = view(state)
+    return shown.message.text if shown else None
+
+
+def _settled(copy: Message, known: Message | None, volatile: frozenset[str]) -> Message:
+    """A copy of a message with the volatile keys of its extension as the known copy has them."""
+    if not volatile or known is None:
+        return copy
+    mine, extension = known.extension or {}, dict(copy.extension or {})
+    for key in volatile:
+        extension.pop(key, None)
+        if key in mine:
+            extension[key] = mine[key]
+    return replace(copy, extension=extension or None)
+
+
+def _is_empty(copy: Message) -> bool:
+    return copy.text is None and copy.ranges is None and not copy.edited
+
+
+def _contents(target: bytes, state: MessageState) -> set[tuple[int | str | bytes | None, ...]]:
+    """The identities of the revisions that the known contents of a message amount to."""
+    found = {identity for identity, mark in state.marks.items() if mark.type == MarkType.REVISION}
+    contents: list[Content | Message] = [*state.others.values(), *([state.message] if state.message else [])]
+    return found | {
+        mark_identity(Mark(MarkType.REVISION, target, edited=one.edited, text=one.text, ranges=one.ranges))
+        for one in contents
+    }
+
+
+def _missing(attachments: Sequence[Attachment], state: MessageState) -> tuple[Attachment, ...]:
+    """The attachments that a message does not have yet."""
+    if not attachments:
+        return ()
+    shown = view(state)
+    known = {_digest(one) for one in (shown.message.attachments or () if shown else ())}
+    return tuple(one for one in attachments if _digest(one) not in known)
+
+
+def _digest(attachment: Attachment) -> tuple[int | str | bytes | None, ...]:
+    return mark_identity(Mark(MarkType.SUPPLEMENT, bytes(16), attachments=(attachment,)))

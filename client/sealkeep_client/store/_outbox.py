@@ -1,0 +1,336 @@
+"""What is not uploaded yet: ranges of records that wait to be sealed, sealed segments without an answer, and the
+answers.
+
+A range is one row, however many records it covers, so that an import costs the outbox nothing. Sealing takes ranges out
+of the outbox and stores the segment that carries them in one transaction; a receipt drops the segment, a refusal puts
+its ranges back where they stood. Nothing is ever in neither place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Final, NamedTuple
+
+import cbor2
+
+from sealkeep_client.store._database import Database
+from sealkeep_protocol.errors import UsageError
+from sealkeep_protocol.records import Contact, Conversation, Mark, Message
+
+FRONT_MESSAGES: Final = 50
+"""Of each chat, in front segments (spec §6.3)."""
+
+
+class UploadClass(IntEnum):
+    """Classes of segments that the outbox fills, by their numbers in a summary (spec §6.3)."""
+
+    LIVE = 1
+    FRONT = 2
+    HISTORY = 3
+
+
+class RecordKind(IntEnum):
+    """Kinds of records, by the numbers of their tables in a body (spec §7.1)."""
+
+    CONTACT = 1
+    CONVERSATION = 2
+    MESSAGE = 3
+    MARK = 4
+
+
+class Span(NamedTuple):
+    """A range of records of one kind, by this device's own numbers, both ends included."""
+
+    kind: int
+    upload: int
+    run: int
+    position: int
+    first: int
+    last: int
+
+
+class Waiting(NamedTuple):
+    """How much waits in one class and run; `records` may count a few that are gone."""
+
+    upload: UploadClass
+    run: int
+    records: int
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class OutboxBatch:
+    """The first records that wait, in order: `records` with the number and the span of each."""
+
+    records: Sequence[Contact | Conversation | Message | Mark]
+    numbers: Sequence[int]
+    owners: Sequence[int]
+    spans: Sequence[Span]
+
+    def carried(self, count: int | None = None) -> tuple[Span, ...]:
+        """The spans of the first `count` records (all by default): what a segment that holds exactly these carries."""
+        if count is None or count >= len(self.records):
+            return tuple(self.spans)
+        if count == 0:
+            return ()
+        owner = self.owners[count - 1]
+        whole = self.owners[count] != owner
+        last = self.spans[owner] if whole else self.spans[owner]._replace(last=self.numbers[count - 1])
+        return (*self.spans[:owner], last)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Pending:
+    """A sealed segment that has no answer yet; it is sent only as it stands (SEG-12)."""
+
+    seq: int
+    header: bytes
+    summary: bytes
+    body: bytes
+    carried: tuple[Span, ...]
+
+
+class Receipt(NamedTuple):
+    """That the relay holds a segment of this device."""
+
+    seq: int
+    header_id: bytes
+    position: int
+
+
+Reader = Callable[[int, int, int, int], "list[tuple[int, Any]]"]
+"""(kind, first, last, limit) → records with their numbers, ascending."""
+
+
+class Outbox:
+    """The outbox of one database. Its writes belong to a transaction; each opens one where there is none."""
+
+    __slots__ = ("_database", "_handed_out", "_read")
+
+    def __init__(self, database: Database, read: Reader) -> None:
+        self._database = database
+        self._read = read
+        self._handed_out: list[Span] = []
+
+    # --- filling ------------------------------------------------------------------------------------------------------
+
+    def add(self, kind: int, upload: int, run: int, first: int, last: int) -> None:
+        """Queue a range behind the others of its class; one that continues the newest of its kind and run joins it."""
+        database = self._database
+        with database.transaction():
+            newest = database.row(
+                "SELECT n, last FROM outbox WHERE kind = ? AND class = ? AND run = ?"
+                " ORDER BY position DESC, n DESC LIMIT 1",
+                (kind, upload, run),
+            )
+            if newest is not None and newest[1] + 1 == first:
+                database.write("UPDATE outbox SET last = ? WHERE n = ?", (last, newest[0]))
+                return
+            database.write(
+                "INSERT INTO outbox (kind, class, run, position, first, last)"
+                " VALUES (?, ?, ?, (SELECT ifnull(max(position), 0) + 1 FROM outbox), ?, ?)",
+                (kind, upload, run, first, last),
+            )
+
+    def holds(self, kind: int, number: int) -> bool:
+        """Whether a record waits to be sealed."""
+        found = self._database.value(
+            "SELECT 1 FROM outbox WHERE kind = ? AND class <> ? AND ? BETWEEN first AND last LIMIT 1",
+            (kind, UploadClass.FRONT, number),
+        )
+        return found is not None
+
+    def will_carry(self, kind: int, number: int) -> bool:
+        """Whether a record that changes now will be sealed as it is then: it waits, and no reader has it yet."""
+        if any(span.kind == kind and span.first <= number <= span.last for span in self._handed_out):
+            return False
+        return self.holds(kind, number)
+
+    def start_run(self) -> int:
+        """A number for an import, whose records wait together."""
+        with self._database.transaction():
+            run = int(self._database.value("SELECT value FROM meta WHERE key = 'store.run'") or b"0") + 1
+            self._database.write(
+                "INSERT INTO meta VALUES ('store.run', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                (b"%d" % run,),
+            )
+        return run
+
+    def touch(self, run: int, conversations: Iterable[int]) -> None:
+        """Note that a run brought messages of conversations (this device's numbers)."""
+        self._database.write_many("INSERT OR IGNORE INTO runs VALUES (?, ?)", [(run, n) for n in conversations])
+
+    def queue_front(self, run: int, *, messages: int = FRONT_MESSAGES) -> int:
+        """Queue the last `messages` of every chat of a run, as far as they wait, as class `FRONT`; returns how many.
+
+        They stay in the history too: a reader that wants all reads only that (spec §6.3).
+        """
+        database = self._database
+        with database.transaction():
+            numbers: list[int] = []
+            for (conversation,) in database.rows(
+                "SELECT conversation FROM runs WHERE run = ? ORDER BY conversation", (run,)
+            ):
+                numbers += self._newest_waiting(run, conversation, messages)
+            for first, last in _ranges(sorted(numbers)):
+                self.add(RecordKind.MESSAGE, UploadClass.FRONT, run, first, last)
+            database.write("DELETE FROM runs WHERE run = ?", (run,))
+        return len(numbers)
+
+    def _newest_waiting(self, run: int, conversation: int, limit: int) -> Iterator[int]:
+        found = self._database.rows(
+            "SELECT n FROM messages AS m INDEXED BY messages_view WHERE conversation = ?"
+            " AND EXISTS (SELECT 1 FROM outbox WHERE kind = 3 AND class = 3 AND run = ? AND m.n BETWEEN first AND last)"
+            " ORDER BY time DESC, rank DESC, id DESC LIMIT ?",
+            (conversation, run, limit),
+        )
+        return (number for (number,) in found)
+
+    # --- emptying -----------------------------------------------------------------------------------------------------
+
+    def waiting(self) -> list[Waiting]:
+        """What waits, by class and run, the oldest first within a class."""
+        return [
+            Waiting(UploadClass(upload), run, records)
+            for upload, run, records in self._database.rows(
+                "SELECT class, run, sum(last - first + 1) FROM outbox GROUP BY class, run ORDER BY class, min(position)"
+            )
+        ]
+
+    def read(self, upload: UploadClass, *, limit: int, run: int | None = None) -> OutboxBatch | None:
+        """The first records that wait in a class, at most `limit`; None where none waits. Takes nothing out."""
+        records: list[Any] = []
+        numbers: list[int] = []
+        owners: list[int] = []
+        spans: list[Span] = []
+        for span in self._spans(upload, run):
+            found = self._read(span.kind, span.first, span.last, limit - len(records))
+            records += [record for _, record in found]
+            numbers += [number for number, _ in found]
+            owners += [len(spans)] * len(found)
+            if len(records) >= limit:
+                spans.append(span._replace(last=numbers[-1]) if found else span)
+                break
+            spans.append(span)
+        self._handed_out = spans
+        return OutboxBatch(records, numbers, owners, spans) if spans else None
+
+    def _spans(self, upload: int, run: int | None) -> Iterator[Span]:
+        # A page at a time: many single marks may wait, and a statement must not stay open while the caller writes.
+        last = (-1, -1)
+        while True:
+            found = self._database.rows(
+                "SELECT n, kind, class, run, position, first, last FROM outbox"
+                " WHERE class = ?1 AND (position, n) > (?2, ?3) AND (?4 IS NULL OR run = ?4)"
+                " ORDER BY position, n LIMIT 256",
+                (upload, *last, run),
+            )
+            for row in found:
+                yield Span(*row[1:])
+            if len(found) < 256:
+                return
+            last = found[-1][4], found[-1][0]
+
+    def add_pending(self, seq: int, header: bytes, summary: bytes, body: bytes, carried: Sequence[Span]) -> None:
+        """Store a sealed segment and take what it carries out of the outbox, in one transaction.
+
+        SEG-12: "A device MUST persist a signed header with its summary and body before it sends it the first time".
+        Raises `UsageError` where something of it is not in the outbox any more.
+        """
+        with self._database.transaction():
+            for span in carried:
+                self._take(span)
+            self._database.write(
+                "INSERT INTO pending VALUES (?, ?, ?, ?, ?)",
+                (seq, header, summary, body, cbor2.dumps([list(span) for span in carried])),
+            )
+        self._handed_out = []
+
+    def _take(self, span: Span) -> None:
+        database = self._database
+        row = database.row(
+            "SELECT n, last FROM outbox WHERE kind = ? AND class = ? AND run = ? AND position = ? AND first = ?",
+            (span.kind, span.upload, span.run, span.position, span.first),
+        )
+        if row is None or row[1] < span.last:
+            raise UsageError("a segment carries records that do not wait any more")
+        if row[1] == span.last:
+            database.write("DELETE FROM outbox WHERE n = ?", (row[0],))
+        else:
+            database.write("UPDATE outbox SET first = ? WHERE n = ?", (span.last + 1, row[0]))
+
+    # --- pending segments and their answers ---------------------------------------------------------------------------
+
+    def pending_seqs(self) -> list[int]:
+        """Sequence numbers of the segments without an answer, ascending."""
+        return [seq for (seq,) in self._database.rows("SELECT seq FROM pending ORDER BY seq")]
+
+    def pending(self, seq: int) -> Pending | None:
+        """One of them."""
+        row = self._database.row("SELECT * FROM pending WHERE seq = ?", (seq,))
+        return None if row is None else Pending(row[0], row[1], row[2], row[3], _spans_of(row[4]))
+
+    def settle(self, receipts: Iterable[Receipt]) -> None:
+        """Drop pending segments that the relay holds, and keep the receipts, in one transaction."""
+        with self._database.transaction():
+            for receipt in receipts:
+                self._database.write("DELETE FROM pending WHERE seq = ?", (receipt.seq,))
+                self._database.write("INSERT OR REPLACE INTO receipts VALUES (?, ?, ?)", tuple(receipt))
+
+    def refuse(self, seq: int, header_id: bytes, refusal: bytes) -> None:
+        """Put back what a refused segment, and every one after it, carried; keep the refusal.
+
+        §6.6: "it covers every header chained on it"; SEG-15: "it keeps the refusal".
+        """
+        database = self._database
+        with database.transaction():
+            for (carried,) in database.rows("SELECT carried FROM pending WHERE seq >= ? ORDER BY seq", (seq,)):
+                database.write_many(
+                    "INSERT INTO outbox (kind, class, run, position, first, last) VALUES (?, ?, ?, ?, ?, ?)",
+                    _spans_of(carried),
+                )
+            database.write("DELETE FROM pending WHERE seq >= ?", (seq,))
+            database.write("INSERT OR REPLACE INTO refusals VALUES (?, ?, ?)", (header_id, seq, refusal))
+        self._handed_out = []
+
+    def refusals(self) -> list[tuple[int, bytes, bytes]]:
+        """All refusals: (seq, header id, signed refusal)."""
+        return [
+            (seq, header, refusal)
+            for seq, header, refusal in self._database.rows(
+                "SELECT seq, header_id, refusal FROM refusals ORDER BY seq, header_id"
+            )
+        ]
+
+    def receipt(self, seq: int) -> Receipt | None:
+        """The receipt of a segment of this device."""
+        row = self._database.row("SELECT * FROM receipts WHERE seq = ?", (seq,))
+        return None if row is None else Receipt(*row)
+
+    def is_uploaded(self, kind: int, number: int) -> bool:
+        """Whether a record neither waits nor is in a segment without an answer."""
+        if self.holds(kind, number):
+            return False
+        return not any(
+            span.kind == kind and span.first <= number <= span.last and span.upload != UploadClass.FRONT
+            for (carried,) in self._database.rows("SELECT carried FROM pending")
+            for span in _spans_of(carried)
+        )
+
+
+def _spans_of(carried: bytes) -> tuple[Span, ...]:
+    return tuple(Span(*span) for span in cbor2.loads(carried))
+
+
+def _ranges(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Ascending numbers as ranges without gaps."""
+    first = last = -1
+    for number in numbers:
+        if number != last + 1 or first < 0:
+            if first >= 0:
+                yield first, last
+            first = number
+        last = number
+    if first >= 0:
+        yield first, last

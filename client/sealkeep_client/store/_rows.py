@@ -1,0 +1,184 @@
+"""Messages as rows of the database, and back.
+
+Rows are made in columns, without the database: another process can do it and send the columns over. `rest` is a CBOR
+map by the field numbers of spec §7.3 of what has no column of its own; a precision of seconds, which is the rule, is
+left out, and 4 is what the time has beyond its precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import Any, Final
+
+import cbor2
+
+from sealkeep_client.store._words import indexed
+from sealkeep_protocol.records import (
+    Attachment,
+    ConversationKey,
+    Message,
+    NativeIdentity,
+    Precision,
+    Range,
+    RecordIds,
+)
+
+_REST: Final = (
+    (2, "source"),
+    (3, "native"),
+    (5, "precision"),
+    (6, "offset"),
+    (7, "received"),
+    (11, "author_name"),
+    (12, "direction"),
+    (14, "ranges"),
+    (15, "edited"),
+    (16, "reply_to"),
+    (17, "quote"),
+    (18, "thread"),
+    (19, "forwarded"),
+    (20, "expires"),
+    (21, "pinned"),
+    (22, "attachments"),
+    (23, "details"),
+    (24, "extension"),
+)
+_NUMBERS: Final = tuple(number for number, _ in _REST)
+_NAMES: Final = dict(_REST)
+_get_rest = attrgetter(*(name for _, name in _REST))
+_get_columns = attrgetter("time", "precision", "rank", "kind", "author", "text")
+_UNITS: Final = (1, 1_000, 60_000, 86_400_000)  # of spec §7.3's precisions, in milliseconds
+_ATTACHMENT: Final = tuple(field.name for field in fields(Attachment))
+_get_attachment = attrgetter(*_ATTACHMENT)
+
+
+@dataclass(slots=True, repr=False)
+class MessageRows:
+    """Messages ready to be inserted: columns of equal length, in order; `conversation` holds indexes into `keys`.
+
+    `words` is what the full-text index gets, None for a message without text. Plain values: it can be pickled.
+    """
+
+    keys: list[ConversationKey]
+    conversation_ids: list[bytes]
+    conversation: list[int]
+    ids: list[bytes]
+    times: Sequence[int]
+    ranks: Sequence[int]
+    kinds: Sequence[int]
+    authors: Sequence[str | None]
+    texts: Sequence[str | None]
+    rests: list[bytes]
+    words: list[str | None]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def message_rows(messages: Sequence[Message], ids: RecordIds) -> MessageRows:
+    """Compute ids and rows of messages; touches no database, so that a worker can do it."""
+    if not messages:
+        return MessageRows([], [], [], [], (), (), (), (), (), [], [])
+    numbers: dict[ConversationKey, int] = {}
+    number = numbers.setdefault
+    conversation = [number(message.conversation, len(numbers)) for message in messages]
+    times, precisions, ranks, kinds, authors, texts = zip(*map(_get_columns, messages), strict=True)
+    if set(map(type, kinds)) != {int}:
+        kinds = tuple(map(int, kinds))
+    keys = list(numbers)
+    return MessageRows(
+        keys,
+        list(map(ids.conversation, keys)),
+        conversation,
+        ids.messages(messages),
+        [time - time % _UNITS[precision] for time, precision in zip(times, precisions, strict=True)],
+        ranks,
+        kinds,
+        authors,
+        texts,
+        list(map(rest_of, messages)),
+        [indexed(text) if text else None for text in texts],
+    )
+
+
+def message_columns(message: Message) -> tuple[int, int, int, str | None, str | None, bytes]:
+    """(time at its precision, rank, kind, author, text, rest) of a message's row."""
+    time = message.time - message.time % _UNITS[message.precision]
+    return time, message.rank, int(message.kind), message.author, message.text, rest_of(message)
+
+
+def rest_of(message: Message) -> bytes:
+    """The `rest` of a message's row. The same message gives the same bytes."""
+    # The loop is what an import spends most of its time in: one pass, and work only for what is there.
+    rest = {number: value for number, value in zip(_NUMBERS, _get_rest(message), strict=True) if value is not None}
+    if rest.get(5) == Precision.SECONDS:
+        del rest[5]
+    elif 5 in rest:
+        rest[5] = int(rest[5])
+    if 12 in rest:
+        rest[12] = int(rest[12])
+    beyond = message.time % _UNITS[message.precision]
+    if beyond:
+        rest[4] = beyond
+    if rest.get(15) == 0:
+        del rest[15]  # the same as no edit, to digests and the join
+    if 3 in rest:
+        rest[3] = list(rest[3])
+    if 14 in rest:
+        rest[14] = [write_range(part) for part in rest[14]]
+    if 22 in rest:
+        rest[22] = write_attachments(rest[22])
+    return cbor2.dumps(rest)
+
+
+def message_of(
+    key: ConversationKey, time: int, rank: int, kind: int, author: str | None, text: str | None, rest: bytes
+) -> Message:
+    """The message of a row."""
+    values = cbor2.loads(rest)
+    time += values.pop(4, 0)
+    named: dict[str, Any] = {"precision": 1} | {_NAMES[number]: value for number, value in values.items()}
+    for name in ("source", "reply_to", "thread"):
+        if type(named.get(name)) is list:
+            named[name] = _tuples(named[name])
+    if "native" in named:
+        named["native"] = NativeIdentity(*named["native"])
+    if "ranges" in named:
+        named["ranges"] = read_ranges(named["ranges"])
+    if "attachments" in named:
+        named["attachments"] = read_attachments(named["attachments"])
+    return Message(conversation=key, time=time, rank=rank, kind=kind, author=author, text=text, **named)
+
+
+def write_range(value: Range) -> list[Any]:
+    """A range as stored."""
+    kind, start, length, extra = value
+    return [int(kind), start, length] if extra is None else [int(kind), start, length, extra]
+
+
+def read_ranges(value: Iterable[Any]) -> tuple[Range, ...]:
+    """Ranges of a stored array."""
+    return tuple(Range(*part) for part in value)
+
+
+def write_attachments(attachments: Iterable[Attachment]) -> list[dict[int, Any]]:
+    """Attachments as stored: maps by the numbers of spec §7.5."""
+    return [
+        {
+            number: int(value) if number == 9 else value
+            for number, value in enumerate(_get_attachment(part), 1)
+            if value is not None
+        }
+        for part in attachments
+    ]
+
+
+def read_attachments(value: Iterable[dict[int, Any]]) -> tuple[Attachment, ...]:
+    """Attachments of a stored array."""
+    return tuple(Attachment(**{_ATTACHMENT[number - 1]: part for number, part in item.items()}) for item in value)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if type(value) is list else value

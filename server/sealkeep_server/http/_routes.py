@@ -1,0 +1,289 @@
+"""The routes of spec §8, and who may use them: HTTP in, operations of the service, HTTP out."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+from aiohttp import web
+
+from sealkeep_protocol import cbor
+from sealkeep_protocol.errors import PeerError
+from sealkeep_protocol.roster import Signer, decode_signer
+from sealkeep_protocol.sequence import SequenceReader
+from sealkeep_protocol.types import AccountId, DeviceId
+from sealkeep_server import log
+from sealkeep_server.http import _bodies
+from sealkeep_server.http._problems import problem_response
+from sealkeep_server.problems import ProblemError, is_fault, problem_of
+from sealkeep_server.service import Batch, Relay
+from sealkeep_server.stores import Parts
+
+Answer: TypeAlias = Awaitable[web.StreamResponse]
+
+_PARTS = {"headers": Parts.HEADERS, "summaries": Parts.SUMMARIES, "bodies": Parts.BODIES}
+_MAX_NUMBER = (1 << 63) - 1
+_SMALL_BODY = 4096
+_ETAG = re.compile(r'"(0|[1-9][0-9]{0,17})"')
+
+
+class Routes:
+    """The handler of every request. Raises nothing but what ends a connection."""
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+        self._settings = relay.settings
+        self._by_account: Counter[AccountId] = Counter()
+        self._transfers = 0
+        account = "/v1/accounts/(?P<account>[0-9a-f]{64})"
+        # REL-01 covers reserved routes too: what is not here is `not-found`.
+        table: list[tuple[str, dict[str, Callable[..., Answer]]]] = [
+            (f"{account}/segments", {"POST": self._append}),
+            (f"{account}/changes", {"GET": self._changes}),
+            (f"{account}/heads", {"GET": self._heads}),
+            (f"{account}/feeds/(?P<device>[1-9][0-9]{{0,17}})", {"GET": self._feed}),
+            (f"{account}/roster", {"GET": self._roster, "POST": self._append_entry}),
+            (f"{account}/wraps", {"GET": self._wraps}),
+            (f"{account}/challenge", {"POST": self._challenge}),
+            (f"{account}/token", {"POST": self._token}),
+            ("/v1/accounts", {"POST": self._create}),
+            ("/v1/info", {"GET": self._info}),
+            ("/health", {"GET": self._health}),
+        ]
+        self._table = [(re.compile(pattern), methods) for pattern, methods in table]
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await self._dispatch(request)
+        except (ConnectionError, TimeoutError):
+            raise ConnectionResetError("the peer is gone") from None
+        except Exception as error:
+            if is_fault(error):
+                log.fault("request-fault", error)
+            if request.writer.output_size > 0:
+                raise ConnectionResetError("the answer was cut") from None
+            return problem_response(problem_of(error))
+
+    async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
+        lines = sum(len(name) + len(value) + 4 for name, value in request.raw_headers)
+        if lines + len(request.raw_path) > self._settings.header_bytes:
+            raise ProblemError("headers-too-large", close=True)
+        handler, values = self._match(request)
+        await _expect(request)
+        account = values.get("account")
+        if account is None:
+            return await handler(request)
+        identifier = AccountId(bytes.fromhex(account))
+        with self._turn(identifier):
+            if "device" in values:
+                return await handler(request, identifier, DeviceId(int(values["device"])))
+            return await handler(request, identifier)
+
+    def _match(self, request: web.BaseRequest) -> tuple[Callable[..., Answer], dict[str, str]]:
+        path = request.path
+        for pattern, methods in self._table:
+            match = pattern.fullmatch(path)
+            if match is not None:
+                handler = methods.get(request.method)
+                if handler is None:
+                    raise ProblemError("method", headers={"Allow": ", ".join(methods)})
+                return handler, match.groupdict()
+        raise ProblemError("not-found", "There is no such route.")
+
+    # How much at once
+
+    @contextmanager
+    def _turn(self, account: AccountId) -> Iterator[None]:
+        if self._by_account[account] >= self._settings.account_requests:
+            raise self._busy()
+        self._by_account[account] += 1
+        try:
+            yield
+        finally:
+            self._by_account[account] -= 1
+            if not self._by_account[account]:
+                del self._by_account[account]
+
+    @contextmanager
+    def _transfer(self) -> Iterator[None]:
+        """Whoever moves segments holds some of them in memory."""
+        if self._transfers >= self._settings.transfers:
+            raise self._busy()
+        self._transfers += 1
+        try:
+            yield
+        finally:
+            self._transfers -= 1
+
+    def _busy(self) -> ProblemError:
+        return ProblemError("busy", headers={"Retry-After": str(self._settings.retry_after_seconds)})
+
+    # §8.1
+
+    async def _info(self, _: web.BaseRequest) -> web.Response:
+        return _cbor(self._relay.info())
+
+    async def _health(self, _: web.BaseRequest) -> web.Response:
+        await self._relay.health()
+        return _cbor(cbor.encode({}))
+
+    # §8.2
+
+    async def _create(self, request: web.BaseRequest) -> web.Response:
+        genesis, wraps = await self._entry(request)
+        account, made = await self._relay.accounts.create(genesis, wraps)
+        return _cbor(cbor.encode({1: account}), status=201 if made else 200)
+
+    async def _roster(self, request: web.BaseRequest, account: AccountId) -> web.StreamResponse:
+        head, pieces = await self._relay.accounts.entries(account, _number(request, "from", 0))
+
+        async def encoded() -> AsyncIterator[list[bytes]]:
+            async for entries in pieces:
+                yield [cbor.encode(entry) for entry in entries]
+
+        return await _bodies.stream(request, self._settings, encoded(), {"ETag": f'"{head}"'})
+
+    async def _append_entry(self, request: web.BaseRequest, account: AccountId) -> web.Response:
+        match = _ETAG.fullmatch(request.headers.get("If-Match", ""))
+        if match is None:
+            raise ProblemError("malformed", 'If-Match gives the number of the roster\'s head, in quotes: "0".')
+        entry, wraps = await self._entry(request)
+        number, made = await self._relay.accounts.append(account, int(match[1]), entry, wraps)
+        return _cbor(cbor.encode({1: number}), status=201 if made else 200)
+
+    async def _entry(self, request: web.BaseRequest) -> tuple[bytes, list[bytes]]:
+        entry, wraps = await self._pair(request, self._settings.object_bytes)
+        if not isinstance(entry, bytes) or not isinstance(wraps, list) or not all(isinstance(w, bytes) for w in wraps):
+            raise ProblemError("malformed", "The body is [entry, [wrap, …]].")
+        return entry, wraps
+
+    async def _wraps(self, request: web.BaseRequest, account: AccountId) -> web.Response:
+        signer = await self._signer(request, account)
+        return _cbor(b"".join(await self._relay.wraps(account, signer)), media=_bodies.SEQUENCE_TYPE)
+
+    # §8.3
+
+    async def _challenge(self, request: web.BaseRequest, account: AccountId) -> web.Response:
+        signer = decode_signer(await self._pair(request, _SMALL_BODY))
+        return _cbor(cbor.encode(await self._relay.challenge(account, signer)))
+
+    async def _token(self, request: web.BaseRequest, account: AccountId) -> web.Response:
+        challenge, login = await self._pair(request, _SMALL_BODY)
+        if not isinstance(challenge, bytes) or not isinstance(login, bytes):
+            raise ProblemError("malformed", "The body is [challenge, login].")
+        token = await self._relay.login(account, challenge, login)
+        return _cbor(cbor.encode({1: token.text, 2: token.seconds}))
+
+    async def _signer(self, request: web.BaseRequest, account: AccountId) -> Signer:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise ProblemError("unauthorized", "This route needs a token.")
+        return await self._relay.tokens.check(account, token.strip())
+
+    async def _pair(self, request: web.BaseRequest, limit: int) -> list[cbor.Item]:
+        value = cbor.decode(await _bodies.whole(request, self._settings, limit), limit=limit)
+        if not isinstance(value, list) or len(value) != 2:
+            raise ProblemError("malformed", "The body is an array of two.")
+        return value
+
+    # §8.4
+
+    async def _append(self, request: web.BaseRequest, account: AccountId) -> web.Response:
+        signer = await self._signer(request, account)
+        _bodies.check_media_type(request, _bodies.SEQUENCE_TYPE)
+        with self._transfer():
+            batch = self._relay.batch(account, signer)
+            try:
+                await self._fill(batch, request)
+                appended = await batch.finish()
+            finally:
+                await batch.abandon()
+                if batch.fault is not None:
+                    log.fault("append-fault", batch.fault)
+        return _cbor(cbor.encode({1: appended.last_seq, 2: appended.receipts}))
+
+    async def _fill(self, batch: Batch, request: web.BaseRequest) -> None:
+        reader = SequenceReader(limit=self._settings.item_bytes)
+        try:
+            async for chunk in _bodies.chunks(request, self._settings, self._settings.body_bytes):
+                for item in reader.feed(chunk):
+                    if not await batch.add(item):
+                        return
+            # ENC-06: "A reader of a sequence MUST refuse an item from its head alone when it announces more than the
+            # limit, and MUST treat a sequence that ends inside an item as cut short."
+            reader.finish()
+        except (PeerError, ProblemError) as error:
+            batch.end(error)
+
+    # §8.5
+
+    async def _changes(self, request: web.BaseRequest, account: AccountId) -> web.StreamResponse:
+        await self._signer(request, account)
+        incarnation = request.query.get("incarnation")
+        if incarnation is not None and not re.fullmatch("[0-9a-f]{32}", incarnation):
+            raise ProblemError("malformed", "An incarnation is 32 hexadecimal digits.")
+        with self._transfer():
+            page = await self._relay.changes(
+                account,
+                _number(request, "after", 0),
+                _parts(request),
+                _limit(request),
+                None if incarnation is None else bytes.fromhex(incarnation),
+            )
+            return await _bodies.stream(request, self._settings, page, {})
+
+    async def _feed(self, request: web.BaseRequest, account: AccountId, device: DeviceId) -> web.StreamResponse:
+        await self._signer(request, account)
+        with self._transfer():
+            page = await self._relay.feed(
+                account, device, _number(request, "from", 1), _parts(request), _limit(request)
+            )
+            return await _bodies.stream(request, self._settings, page, {})
+
+    async def _heads(self, request: web.BaseRequest, account: AccountId) -> web.Response:
+        await self._signer(request, account)
+        return _cbor(await self._relay.heads(account))
+
+
+def _cbor(body: bytes, *, status: int = 200, media: str = _bodies.MEDIA_TYPE) -> web.Response:
+    return web.Response(status=status, body=body, content_type=media)
+
+
+async def _expect(request: web.BaseRequest) -> None:
+    """`Expect: 100-continue` (RFC 9110 §10.1.1), after the checks that need no body."""
+    expect = request.headers.get("Expect")
+    if expect is None:
+        return
+    if expect.lower() != "100-continue":
+        raise ProblemError("malformed", "The only expectation known here is 100-continue.")
+    if request.transport is not None:
+        # An interim answer: past the writer of the real one.
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def _number(request: web.BaseRequest, name: str, default: int) -> int:
+    text = request.query.get(name)
+    if text is None:
+        return default
+    if not re.fullmatch("0|[1-9][0-9]{0,18}", text) or int(text) > _MAX_NUMBER:
+        raise ProblemError("malformed", f"{name} is an unsigned integer.")
+    return int(text)
+
+
+def _limit(request: web.BaseRequest) -> int | None:
+    if "limit" not in request.query:
+        return None
+    limit = _number(request, "limit", 0)
+    if limit == 0:
+        raise ProblemError("malformed", "limit is at least 1.")
+    return limit
+
+
+def _parts(request: web.BaseRequest) -> Parts:
+    try:
+        return _PARTS[request.query.get("parts", "bodies")]
+    except KeyError:
+        raise ProblemError("malformed", "parts is headers, summaries or bodies.") from None

@@ -1,0 +1,176 @@
+"""Accounts and their rosters: judging entries, and the judged states kept in memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from sealkeep_protocol import signed
+from sealkeep_protocol.errors import HistoryError
+from sealkeep_protocol.roster import Roster, Signer, decode_entry
+from sealkeep_protocol.types import AccountId, DeviceId, ObjectId, Seq
+from sealkeep_server.problems import ProblemError
+from sealkeep_server.stores import ConflictError, Entry, Pin, Store, Wrap
+
+CLOSING_SECONDS = 30 * 24 * 3600  # §5.4
+_ENTRIES_AT_ONCE = 8  # up to 130 KiB each
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account as its roster stands: the judged state, and when its last entry was taken (ms since 1970)."""
+
+    roster: Roster
+    accepted: int
+
+
+class Accounts:
+    """Takes and gives rosters. `now` gives seconds since 1970; `cached` bounds the states kept in memory."""
+
+    def __init__(self, store: Store, *, now: Callable[[], float], cached: int) -> None:
+        self._store = store
+        self._now = now
+        self._cached = cached
+        self._states: OrderedDict[AccountId, Account] = OrderedDict()
+
+    async def create(self, genesis: bytes, wraps: list[bytes]) -> tuple[AccountId, bool]:
+        """Make an account; returns its id, and False where exactly this genesis was there already.
+
+        Raises `PeerError`, or `ProblemError` (`fork`).
+        """
+        # REL-04: "A relay MUST judge every entry by §5 before it stores it."
+        roster = Roster.genesis(genesis)
+        roster.check_wraps(wraps)
+        entry = Entry(0, genesis, self._now_ms())
+        try:
+            await self._store.create_account(roster.account, roster.head, entry, _wraps(roster, wraps))
+        except ConflictError:
+            stored = await self._store.entries(roster.account, 0, 1)
+            if stored[0].entry != genesis:  # the same content under another signature
+                raise ProblemError("fork", "This account was made with another signature.") from None
+            return roster.account, False
+        self._keep(Account(roster, entry.accepted))
+        return roster.account, True
+
+    async def get(self, account: AccountId) -> Account:
+        """The account as its roster stands in the store at this moment. Raises `ProblemError` (`not-found`)."""
+        head = await self._store.roster_head(account)
+        if head is None:
+            raise ProblemError("not-found", "There is no such account.")
+        state = self._states.get(account)
+        if state is not None and state.roster.number == head.number:
+            self._states.move_to_end(account)
+            return state
+        return await self._load(account, state)
+
+    async def _load(self, account: AccountId, state: Account | None) -> Account:
+        while True:
+            first = 0 if state is None else state.roster.number + 1
+            entries = await self._store.entries(account, first, _ENTRIES_AT_ONCE)
+            for entry in entries:
+                roster = Roster.genesis(entry.entry) if state is None else state.roster.append(entry.entry)
+                state = Account(roster, entry.accepted)
+            if len(entries) < _ENTRIES_AT_ONCE:
+                break
+        if state is None:
+            raise ProblemError("not-found", "There is no such account.")
+        self._keep(state)
+        return state
+
+    def _keep(self, state: Account) -> None:
+        self._states[state.roster.account] = state
+        self._states.move_to_end(state.roster.account)
+        if len(self._states) > self._cached:
+            self._states.popitem(last=False)
+
+    async def open(self, account: AccountId) -> Account:
+        """As `get`, for an account that is in use. Raises `ProblemError` (`not-found`, `closed`)."""
+        state = await self.get(account)
+        if state.roster.is_closed and (
+            # §5.4: "A `close` by a key while an older one has its right takes effect on the relay after 30 days, unless
+            # that one reclaims."
+            state.roster.close_is_final or self._now_ms() - state.accepted >= CLOSING_SECONDS * 1000
+        ):
+            raise ProblemError("closed")
+        return state
+
+    async def signer_key(self, account: AccountId, signer: Signer) -> bytes:
+        """The public key of one who may sign for this account now. Raises `ProblemError` (`not-found`, `closed`,
+        `revoked`)."""
+        key = (await self.open(account)).roster.signing_key(signer)
+        if key is None:
+            raise ProblemError("revoked", "The account's roster, which needs no token, shows why.")
+        return key
+
+    async def append(self, account: AccountId, expected: int, data: bytes, wraps: list[bytes]) -> tuple[int, bool]:
+        """Take the entry that follows number `expected`; returns its number, and False where it was the head already.
+
+        Raises `PeerError`, or `ProblemError` (`not-found`, `roster-conflict`, `revoked`, `closed`, `pinned`).
+        """
+        state = await self.get(account)
+        number = state.roster.number
+        if number == expected + 1 and (await self._store.entries(account, number, 1))[0].entry == data:
+            return number, False
+        if number != expected:
+            raise ProblemError("roster-conflict", "Read the roster, and rebase with a fresh epoch.")
+        # REL-04: "A relay MUST judge every entry by §5 before it stores it."
+        roster = _judge(state.roster, data)
+        # KEY-07: "A relay and a device MUST refuse a wrap that is not 1,168 bytes long or does not have the digest that
+        # its entry gives it."
+        # ROS-15: "A relay MUST accept a rotating entry only together with all its wraps."
+        roster.check_wraps(wraps)
+        entry = Entry(roster.number, data, self._now_ms())
+        try:
+            await self._store.append_entry(account, roster.head, entry, _wraps(roster, wraps), _pins(roster))
+        except ConflictError as conflict:
+            if conflict.moved == "feed":
+                # ROS-12: "A pin MUST name seq 0 with an empty id, or a seq from 1 with a header id; the relay MUST refuse
+                # a removal whose pin is not that feed's head, unless it says discard-after, whose seq MUST NOT be beyond
+                # it."
+                raise ProblemError("pinned", "Read the removed device's feed to its head, and pin that.") from None
+            return await self.append(account, expected, data, wraps)  # judged against what the other one left
+        self._keep(Account(roster, entry.accepted))
+        return roster.number, True
+
+    async def entries(self, account: AccountId, first: int) -> tuple[int, AsyncIterator[list[bytes]]]:
+        """The number of the roster's head, and the entries from number `first` up to it, some at a time."""
+        head = await self._store.roster_head(account)
+        if head is None:
+            raise ProblemError("not-found", "There is no such account.")
+        return head.number, self._entries(account, first, head.number)
+
+    async def _entries(self, account: AccountId, first: int, last: int) -> AsyncIterator[list[bytes]]:
+        while first <= last:
+            entries = await self._store.entries(account, first, min(_ENTRIES_AT_ONCE, last - first + 1))
+            yield [entry.entry for entry in entries]
+            first += len(entries)
+
+    def _now_ms(self) -> int:
+        return int(self._now() * 1000)
+
+
+def _judge(roster: Roster, data: bytes) -> Roster:
+    try:
+        return roster.append(data)
+    except HistoryError:
+        payload, _ = signed.split(data)
+        signer = decode_entry(signed.decode_payload(payload)).signer
+        if roster.is_closed:
+            raise ProblemError("closed") from None
+        if roster.signing_key(signer) is None:
+            raise ProblemError("revoked", "The account's roster, which needs no token, shows why.") from None
+        raise
+
+
+def _wraps(roster: Roster, wraps: list[bytes]) -> list[Wrap]:
+    if not wraps:
+        return []
+    # ROS-08 gives their order.
+    recipients = [recipient for recipient, _ in roster.recipients()]
+    return [Wrap(roster.number, recipient, wrap) for recipient, wrap in zip(recipients, wraps, strict=True)]
+
+
+def _pins(roster: Roster) -> list[Pin]:
+    removed = roster.last.removed if roster.last is not None else ()
+    return [Pin(DeviceId(r.device), Seq(r.seq), ObjectId(r.header_id), r.discard_after) for r in removed]

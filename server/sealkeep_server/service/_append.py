@@ -1,0 +1,332 @@
+"""Taking segments (spec §8.4): one batch is judged item by item, stored in prefixes, and answered with receipts.
+
+Each header is judged against the account's roster and the feed's head as they were read; the store takes it only if both
+are still so (`stores._interface`). Where they are not, what is pending is judged again. Bodies are made durable while
+the next item is still arriving, so that a batch of any length holds a few of them in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sealkeep_protocol import cbor
+from sealkeep_protocol.feeds import Feed
+from sealkeep_protocol.primitives import SigningKey
+from sealkeep_protocol.roster import Signer
+from sealkeep_protocol.segments import VerifiedHeader, check_parts, verify_header
+from sealkeep_protocol.statements import Receipt, Refusal
+from sealkeep_protocol.types import AccountId, DeviceId, ObjectId
+from sealkeep_server.problems import ProblemError, is_fault, problem_of
+from sealkeep_server.service._accounts import Account, Accounts
+from sealkeep_server.stores import ConflictError, FeedHead, NewSegment, Placed, StagedBody, Store
+
+_COMMIT_BYTES = 1 << 20  # a longer batch is committed in prefixes of about this size
+_COMMIT_ITEMS = 128
+_STAGING = 2  # bodies on their way to disk while another item is read
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What became of a batch: the feed's last seq, and the receipts of the prefix that is durable."""
+
+    last_seq: int
+    receipts: list[bytes]
+
+
+@dataclass(slots=True)
+class _Pending:
+    verified: VerifiedHeader
+    summary: bytes
+    body: bytes | asyncio.Task[StagedBody]
+
+    async def segment(self) -> NewSegment:
+        body = self.body if isinstance(self.body, bytes) else await self.body
+        header = self.verified.header
+        return NewSegment(header.seq, self.verified.id, header.roster, self.verified.data, self.summary, body)
+
+    @property
+    def size(self) -> int:
+        header = self.verified.header
+        return len(self.verified.data) + header.summary_length + header.body_length
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What segments are judged against: the account, and its author's feed as the store has it."""
+
+    state: Account
+    feed: FeedHead
+
+
+class _StaleError(ProblemError):
+    """`epoch-stale`, with the header that it is about."""
+
+    def __init__(self, verified: VerifiedHeader) -> None:
+        super().__init__("epoch-stale", "Read the roster, and seal again under the current epoch.")
+        self.verified = verified
+
+
+class Batch:
+    """One append: `add` items until it returns False, then `finish`; `abandon` in any case at the end."""
+
+    def __init__(
+        self, accounts: Accounts, store: Store, identity: SigningKey, account: AccountId, device: DeviceId, limit: int
+    ) -> None:
+        self._accounts = accounts
+        self._store = store
+        self._identity = identity
+        self._account = account
+        self._device = device
+        self._limit = limit
+        self._count = 0
+        self._last_seq = 0  # of the item before
+        self._view: _View | None = None
+        self._judged: FeedHead | None = None  # the feed's head with all that is pending
+        self._pending: list[_Pending] = []
+        self._pending_bytes = 0
+        self._staging: list[asyncio.Task[StagedBody]] = []
+        self._commit: asyncio.Task[None] | None = None
+        self._receipts: list[bytes] = []
+        self._problem: ProblemError | None = None
+        self._broken = (
+            False  # a run that was to be stored ended the prefix: what is pending behind it has no predecessor
+        )
+        self.fault: Exception | None = None  # what the operator has to know of
+
+    async def add(self, item: cbor.Item) -> bool:
+        """Judge an item, and store it sooner or later; False: the prefix has ended, nothing more is taken."""
+        if self._problem is None:
+            try:
+                await self._take(item)
+            except Exception as error:
+                self.end(error)
+        return self._problem is None
+
+    def end(self, error: Exception) -> None:
+        """The prefix ends here, since this is wrong with what comes next: what came before it still counts."""
+        if self._problem is None:
+            self._blame(error)
+
+    async def finish(self) -> Appended:
+        """Store what is pending. Raises the problem of the first item where nothing could be taken."""
+        await self._settle()
+        if not self._receipts and isinstance(self._problem, _StaleError):
+            await self._explain_stale(self._problem)
+        if self._receipts:
+            return Appended((await self._look()).feed.seq, self._receipts)
+        raise self._problem or ProblemError("malformed", "A batch has one item at least.")
+
+    async def abandon(self) -> None:
+        """Let go of bodies that found no segment."""
+        if self._commit is not None:
+            await asyncio.gather(self._commit, return_exceptions=True)
+        tasks = [pending.body for pending in self._pending if isinstance(pending.body, asyncio.Task)]
+        self._pending = []
+        await self._discard(tasks)
+
+    # One item
+
+    async def _take(self, item: cbor.Item) -> None:
+        self._count += 1
+        if self._count > self._limit:
+            raise ProblemError("too-large", "Send the rest in another batch.")
+        header_bytes, summary, body = _shape(item)
+        view = await self._look()
+        judged = self._judged or view.feed
+        key = view.state.roster.signing_key(Signer.device(self._device))
+        if key is None:
+            raise ProblemError("revoked")
+        # REL-08: "A relay MUST check of every header all that §6 lets it see without a key: frame, signature, address,
+        # chain, roster head, epoch, pin, lengths, hashes, buckets."  The frame, the signature, the device of the address
+        # and the bucket are checked here, the rest in `_judge`; the seq of the address is the header's place in the batch.
+        # SEG-01: "A reader and a relay MUST refuse a header whose device and seq are not those of the address where it is
+        # offered."
+        verified = verify_header(header_bytes, account=self._account, device=self._device, seq=None, key=key)
+        header = verified.header
+        if header.seq <= self._last_seq:
+            raise ProblemError("invalid", "The segments of a batch ascend by seq.")
+        self._last_seq = header.seq
+        if header.seq <= judged.seq:
+            await self._settle()
+            if not self._broken:
+                await self._known(verified)
+            return
+        _judge(verified, judged, view.state)
+        if summary is None or body is None:
+            raise ProblemError("invalid", "A header of the current epoch comes with its summary and body.")
+        check_parts(header, summary=summary, body=body)
+        pending = _Pending(verified, summary, body)
+        if len(body) > self._store.inline_bytes:
+            pending.body = await self._stage(body)
+        self._pending.append(pending)
+        self._pending_bytes += pending.size
+        self._judged = _head(verified)
+        if self._pending_bytes >= _COMMIT_BYTES or len(self._pending) >= _COMMIT_ITEMS:
+            await self._start_commit()
+
+    async def _look(self, *, anew: bool = False) -> _View:
+        """The view, read where there is none yet. The roster first: a feed's head that is newer than it does no harm."""
+        if self._view is None or anew:
+            state = await self._accounts.open(self._account)
+            self._view = _View(state, await self._store.feed_head(self._account, self._device))
+        return self._view
+
+    async def _known(self, verified: VerifiedHeader) -> None:
+        """A header at a place that is taken already."""
+        place = await self._store.place(self._account, self._device, verified.header.seq)
+        if place is None or place.stored is None:
+            raise ProblemError("fork")
+        self._same(verified, place.stored)
+
+    def _same(self, verified: VerifiedHeader, stored: Placed) -> None:
+        # SEG-17: "A relay MUST answer the same header at the same place with the same receipt, and a different one as
+        # `fork`."
+        if stored.header_id != verified.id:
+            raise ProblemError("fork", "Another header stands at this seq.")
+        self._receipts.append(self._receipt(verified.id, stored.position))
+
+    async def _stage(self, body: bytes) -> asyncio.Task[StagedBody]:
+        self._staging = [task for task in self._staging if not task.done()]
+        while len(self._staging) >= _STAGING:
+            await asyncio.wait(self._staging, return_when=asyncio.FIRST_COMPLETED)
+            self._staging = [task for task in self._staging if not task.done()]
+        task = asyncio.ensure_future(self._store.stage(body))
+        self._staging.append(task)
+        return task
+
+    def _blame(self, error: Exception) -> None:
+        self._problem = problem_of(error)
+        if is_fault(error):
+            self.fault = error
+
+    def _break(self, error: Exception) -> None:
+        """A run could not be stored: this comes before whatever was wrong with later items."""
+        self._broken = True
+        self._blame(error)
+
+    # Storing
+
+    async def _start_commit(self) -> None:
+        """Commit what is pending while further items arrive; one commit at a time keeps the order."""
+        if self._commit is not None:
+            await self._commit
+        if self._pending and not self._broken:
+            batch, self._pending, self._pending_bytes = self._pending, [], 0
+            self._commit = asyncio.ensure_future(self._store_all(batch))
+
+    async def _settle(self) -> None:
+        """Wait until nothing is pending."""
+        if self._commit is not None:
+            await self._commit
+            self._commit = None
+        if self._pending and not self._broken:
+            batch, self._pending, self._pending_bytes = self._pending, [], 0
+            await self._store_all(batch)
+
+    async def _store_all(self, batch: list[_Pending]) -> None:
+        """Store a run of judged segments; what has to be judged again and fails ends the prefix."""
+        kept = batch
+        try:
+            while kept:
+                view = await self._look()
+                segments = [await pending.segment() for pending in kept]
+                try:
+                    # SEG-18: "A relay MUST answer an append only after header, summary and body are durable."
+                    first = await self._store.append(self._account, view.state.roster.number, view.feed, segments)
+                except ConflictError:
+                    kept = await self._judge_again(kept)
+                    continue
+                for position, pending in enumerate(kept, start=first):
+                    self._receipts.append(self._receipt(pending.verified.id, position))
+                self._view = _View(view.state, _head(kept[-1].verified))
+                kept = []
+        except Exception as error:
+            self._break(error)
+            await self._discard([p.body for p in kept if isinstance(p.body, asyncio.Task)])
+
+    async def _judge_again(self, batch: list[_Pending]) -> list[_Pending]:
+        """The roster or the feed has moved on: which of these are still to be stored?"""
+        rest: list[_Pending] = []
+        try:
+            view = await self._look(anew=True)
+            head = view.feed
+            for pending in batch:
+                if pending.verified.header.seq <= head.seq and not rest:
+                    await self._known(pending.verified)
+                else:
+                    _judge(pending.verified, head, view.state)
+                    rest.append(pending)
+                    head = _head(pending.verified)
+        except Exception as error:
+            self._break(error)
+        finally:
+            left = [p for p in batch if p not in rest]
+            await self._discard([p.body for p in left if isinstance(p.body, asyncio.Task)])
+        return rest
+
+    async def _discard(self, tasks: Sequence[asyncio.Task[StagedBody]]) -> None:
+        staged = await asyncio.gather(*tasks, return_exceptions=True)
+        await self._store.discard([body for body in staged if isinstance(body, StagedBody)])
+
+    # What the relay signs
+
+    def _receipt(self, header_id: ObjectId, position: int) -> bytes:
+        return Receipt(header_id, position, self._store.incarnation).sign(self._account, self._identity)
+
+    async def _explain_stale(self, problem: _StaleError) -> None:
+        """Add the refusal that is due to a stale header, or find that it is stored after all."""
+        verified, header = problem.verified, problem.verified.header
+        # SEG-14: "A relay MUST refuse a header of another epoch than the current one, in the transaction of the append
+        # itself, and MUST sign a refusal only for a header that is not stored and whose roster head is below the roster's
+        # head at that moment."  This look is one moment: with its roster, no header of an older epoch can come after it.
+        place = await self._store.place(self._account, self._device, header.seq)
+        if place is None:
+            return
+        if place.stored is not None:
+            self._problem = None
+            self._same(verified, place.stored)
+        elif header.roster < place.roster.number:
+            refusal = Refusal(
+                verified.id,
+                self._device,
+                header.seq,
+                place.roster.number,
+                place.roster.entry_id,
+                self._store.incarnation,
+            ).sign(self._account, self._identity)
+            problem.members["refusal"] = base64.urlsafe_b64encode(refusal).rstrip(b"=").decode()
+
+
+def _shape(item: cbor.Item) -> tuple[bytes, bytes | None, bytes | None]:
+    if not isinstance(item, list) or len(item) not in (1, 4):
+        raise ProblemError("malformed", "An item of a batch is [header, summary, body, chunks], or [header].")
+    if len(item) == 1:
+        item = [*item, None, None, []]
+    header, summary, body, chunks = item
+    parts_fit = (summary is None and body is None) or (isinstance(summary, bytes) and isinstance(body, bytes))
+    if not isinstance(header, bytes) or not parts_fit or not isinstance(chunks, list):
+        raise ProblemError("malformed", "An item of a batch is [header, summary, body, chunks], or [header].")
+    if chunks:
+        raise ProblemError("unsupported", "This relay has no chunks.")
+    return header, summary, body
+
+
+def _head(verified: VerifiedHeader) -> FeedHead:
+    header = verified.header
+    return FeedHead(header.device, header.seq, verified.id, header.roster)
+
+
+def _judge(verified: VerifiedHeader, head: FeedHead, state: Account) -> None:
+    """Judge a header that would be the next of its feed. Raises `PeerError` or `ProblemError`."""
+    header = verified.header
+    # SEG-02: "A header's seq MUST be one more than that of the header before it in its feed, and `previous` MUST be that
+    # header's id."
+    if header.seq != head.seq + 1 or header.previous != head.header_id:
+        raise ProblemError("gap", f"The feed's head is seq {head.seq}.")
+    # SEG-03, SEG-04 and SEG-05 are checked by the code that readers run.
+    Feed(head.device, head.seq, head.header_id, head.roster).check_link(header, state.roster)
+    if header.epoch != state.roster.epoch:
+        raise _StaleError(verified)

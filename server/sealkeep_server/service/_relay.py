@@ -1,0 +1,108 @@
+"""The relay as its HTTP layer sees it: every operation of spec §8, on bytes and values, without a socket."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+
+from sealkeep_protocol import cbor
+from sealkeep_protocol.primitives import SigningKey
+from sealkeep_protocol.roster import Signer
+from sealkeep_protocol.types import AccountId, DeviceId
+from sealkeep_server.identity import TokenKeys
+from sealkeep_server.problems import ProblemError
+from sealkeep_server.service import _reading
+from sealkeep_server.service._accounts import Accounts
+from sealkeep_server.service._append import Batch
+from sealkeep_server.service._tokens import Token, Tokens
+from sealkeep_server.settings import Settings
+from sealkeep_server.stores import Parts, Store
+
+VERSIONS = [1]
+SUITES = [1]
+RECOVERY_RECIPIENT = 0
+
+
+class Relay:
+    """Stands on a store, an identity and the keys of tokens. `now` gives seconds since 1970.
+
+    Methods raise `ProblemError`, or what `problems.problem_of` translates.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        identity: SigningKey,
+        token_keys: TokenKeys,
+        settings: Settings,
+        *,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.settings = settings
+        self.identity = identity
+        self.store = store
+        self.accounts = Accounts(store, now=now, cached=settings.cached_accounts)
+        self.tokens = Tokens(
+            self.accounts,
+            identity,
+            token_keys,
+            now=now,
+            challenge_seconds=settings.challenge_seconds,
+            token_seconds=settings.token_seconds,
+        )
+        self._info = cbor.encode(
+            {1: VERSIONS, 2: SUITES, 3: identity.public, 4: store.incarnation, 5: settings.announced(), 6: []}
+        )
+
+    def info(self) -> bytes:
+        """§8.1, encoded."""
+        return self._info
+
+    async def health(self) -> None:
+        """Returns when the store answers."""
+        await self.store.ready()
+
+    async def challenge(self, account: AccountId, signer: Signer) -> bytes:
+        return await self.tokens.challenge(account, signer)
+
+    async def login(self, account: AccountId, challenge: bytes, login: bytes) -> Token:
+        return await self.tokens.login(account, challenge, login)
+
+    async def wraps(self, account: AccountId, signer: Signer) -> list[bytes]:
+        """Encoded `[number of the entry, recipient, wrap]`: a device's own newest, or all for recovery keys."""
+        recipient = RECOVERY_RECIPIENT if signer.is_recovery else signer.number
+        return [cbor.encode([w.number, w.recipient, w.wrap]) for w in await self.store.wraps(account, recipient)]
+
+    def batch(self, account: AccountId, signer: Signer) -> Batch:
+        """Begin an append to the signer's own feed."""
+        if signer.is_recovery:
+            raise ProblemError("forbidden", "Only a device writes segments.")
+        return Batch(
+            self.accounts, self.store, self.identity, account, DeviceId(signer.number), self.settings.batch_items
+        )
+
+    async def heads(self, account: AccountId) -> bytes:
+        """§8.5, encoded."""
+        heads = await self.store.heads(account)
+        if heads is None:
+            raise ProblemError("not-found", "There is no such account.")
+        feeds = [[feed.device, feed.seq, feed.header_id] for feed in heads.feeds]
+        return cbor.encode({1: self.store.incarnation, 2: heads.position, 3: feeds, 4: heads.used, 5: 0})
+
+    async def changes(
+        self, account: AccountId, after: int, parts: Parts, limit: int | None, incarnation: bytes | None
+    ) -> AsyncIterator[list[bytes]]:
+        if incarnation is not None and incarnation != self.store.incarnation:
+            raise ProblemError("incarnation", "Read from the beginning; what is verified already decides.")
+        return _reading.changes(self.store, account, after, parts, self._page(limit))
+
+    async def feed(
+        self, account: AccountId, device: DeviceId, first: int, parts: Parts, limit: int | None
+    ) -> AsyncIterator[list[bytes]]:
+        if device not in (await self.accounts.get(account)).roster.devices:
+            raise ProblemError("not-found", "There is no such device.")
+        return _reading.feed(self.store, account, device, first, parts, self._page(limit))
+
+    def _page(self, limit: int | None) -> _reading.PageLimits:
+        most = self.settings.page_items
+        return _reading.PageLimits(most if limit is None else min(limit, most), self.settings.page_bytes)

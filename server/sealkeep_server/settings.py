@@ -1,0 +1,83 @@
+"""Every limit and interval of a relay, by name.
+
+Each field of `Settings` is a flag (`body_bytes` → `--body-bytes`) and an environment variable (`SEALKEEP_RELAY_BODY_BYTES`)
+of the command. What a client can use is announced under the same names in `/v1/info` (spec §8.1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TypeVar
+
+KIB, MIB = 1024, 1024 * 1024
+
+
+Number = TypeVar("Number", int, float)
+
+
+def _setting(default: Number, about: str, *, announced: bool = False, least: float = 1) -> Number:
+    metadata = {"about": about, "announced": announced, "least": least}
+    # A descriptor of dataclasses that stands for its default, as the type checker's own stub for `field` has it.
+    result: Number = field(default=default, metadata=metadata)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Limits in bytes, counts and seconds. Raises `ValueError`, naming the field, for a value that cannot be.
+
+    Memory is bounded by `connections` times `header_bytes`, plus `transfers` times about three items.
+    """
+
+    # Sizes of what a peer sends.
+    body_bytes: int = _setting(64 * MIB, "largest body of a request", announced=True, least=64 * KIB)
+    object_bytes: int = _setting(
+        4 * MIB, "largest body that is one object (a roster entry with its wraps)", announced=True, least=64 * KIB
+    )
+    item_bytes: int = _setting(
+        336 * KIB, "largest item of a batch: a header, a summary and a body", announced=True, least=330 * KIB
+    )
+    batch_items: int = _setting(1024, "most segments in a batch", announced=True)
+    header_bytes: int = _setting(16 * KIB, "largest HTTP header", announced=True, least=512)
+
+    # Sizes of what it answers.
+    page_items: int = _setting(10_000, "most items of a page", announced=True)
+    page_bytes: int = _setting(64 * MIB, "bytes after which a page ends", announced=True)
+
+    # Slow peers.
+    header_seconds: float = _setting(10.0, "time for a whole HTTP header, from its first byte", least=0.01)
+    idle_seconds: float = _setting(75.0, "time a connection may lie idle between requests", least=0.01)
+    body_seconds: float = _setting(20.0, "longest pause inside a body, either way", least=0.01)
+    rate_bytes: int = _setting(4 * KIB, "least bytes a second of a body, on average", least=0)
+    rate_grace_seconds: float = _setting(10.0, "time before that rate is asked for", least=0)
+    linger_seconds: float = _setting(5.0, "time to drain a refused body, so that the answer is read", least=0)
+    stop_seconds: float = _setting(10.0, "time for requests under way when the relay stops", least=0)
+
+    # How much at once.
+    connections: int = _setting(2048, "connections")
+    account_requests: int = _setting(32, "requests of one account at a time")
+    transfers: int = _setting(128, "batches and pages under way at a time; each holds a few items in memory")
+    retry_after_seconds: int = _setting(1, "what a busy relay asks its peers to wait")
+
+    # Authentication.
+    challenge_seconds: int = _setting(120, "life of a challenge")
+    token_seconds: int = _setting(900, "life of a token")
+    token_key_days: int = _setting(30, "age at which the key of tokens is replaced")
+
+    # The embedded store.
+    inline_bytes: int = _setting(8 * KIB, "bodies up to this size stand in the database itself", least=0)
+    group_jobs: int = _setting(256, "most writes that share one commit")
+    checkpoint_idle_seconds: float = _setting(2.0, "idle time after which the write-ahead log is emptied", least=0.01)
+    cached_accounts: int = _setting(10_000, "accounts whose roster is kept in memory")
+
+    def __post_init__(self) -> None:
+        for setting in fields(self):
+            value, least = getattr(self, setting.name), setting.metadata["least"]
+            if value < least:
+                raise ValueError(f"{setting.name} must be at least {least}, not {value}")
+        if self.item_bytes > self.body_bytes:
+            raise ValueError("item_bytes must not be above body_bytes")
+
+    def announced(self) -> dict[str, int]:
+        """The limits that clients may use, for `/v1/info`."""
+        return {setting.name: getattr(self, setting.name) for setting in fields(self) if setting.metadata["announced"]}

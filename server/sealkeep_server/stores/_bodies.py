@@ -1,0 +1,160 @@
+"""Bodies as files: `bodies/<shard>/<number>`, named in a row by one integer, `shard << 20 | number`.
+
+A body is written and synced under `incoming/` first. The writer moves it into place, and syncs the directory, just
+before it commits the row that names it: a row never names a file that a power cut can take away. Every process starts
+a shard of its own, so that whatever an earlier one left without a row can be swept while this one goes on writing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from sealkeep_server.stores._interface import DamagedError, StagedBody
+
+SHARD_FILES = 1024
+_SHARD_BITS = 20
+
+
+class BodyFiles:
+    """The two folders. `stage`, `read` and `discard` may be called from any thread, `adopt` and `sync` from one."""
+
+    def __init__(self, data: Path) -> None:
+        self._bodies = data / "bodies"
+        self._incoming = data / "incoming"
+        # Nothing under `incoming/` has a row.
+        shutil.rmtree(self._incoming, ignore_errors=True)
+        self._incoming.mkdir()
+        self._bodies.mkdir(exist_ok=True)
+        _sync_directory(data)
+        shards = [int(entry.name, 16) for entry in os.scandir(self._bodies)]
+        self._first_shard = self._shard = max(shards, default=0) + 1
+        self._used = 0
+        self._directory: int | None = None
+        self._unsynced = False
+        self._names = itertools.count()
+
+    def close(self) -> None:
+        if self._directory is not None:
+            os.close(self._directory)
+            self._directory = None
+
+    def stage(self, body: bytes) -> StagedBody:
+        """Write and sync a body that no row names yet. Raises `OSError`."""
+        name = f"{next(self._names):x}"
+        path = self._incoming / name
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            _write_all(descriptor, body)
+            os.fsync(descriptor)
+        except BaseException:
+            os.unlink(path)
+            raise
+        finally:
+            os.close(descriptor)
+        return StagedBody(name, len(body))
+
+    def discard(self, staged: Iterable[StagedBody]) -> None:
+        for body in staged:
+            with contextlib.suppress(OSError):  # what stays is swept at the next start
+                os.unlink(self._incoming / body.key)
+
+    def adopt(self, staged: StagedBody) -> int:
+        """Move a staged body into place and return its number. Durable after `sync`. Raises `OSError`."""
+        if self._directory is None or self._used == SHARD_FILES:
+            self._next_shard()
+        number = self._shard << _SHARD_BITS | self._used
+        os.rename(self._incoming / staged.key, self._path(number))
+        self._used += 1
+        self._unsynced = True
+        return number
+
+    def give_back(self, number: int, staged: StagedBody) -> None:
+        """Undo `adopt`: the write that it was for did not happen, and its caller still owns the staged body."""
+        with contextlib.suppress(OSError):
+            os.rename(self._path(number), self._incoming / staged.key)
+
+    def sync(self) -> None:
+        """Make the moves since the last call durable. Raises `OSError`."""
+        if self._unsynced and self._directory is not None:
+            os.fsync(self._directory)
+            self._unsynced = False
+
+    def read(self, number: int, size: int) -> bytes:
+        """Read a body. Raises `DamagedError` where it is not there in its whole length."""
+        try:
+            descriptor = os.open(self._path(number), os.O_RDONLY)
+        except FileNotFoundError as error:
+            raise DamagedError("a stored body is missing") from error
+        try:
+            body = os.read(descriptor, size + 1)
+            while len(body) < size and (rest := os.read(descriptor, size + 1 - len(body))):
+                body += rest
+        finally:
+            os.close(descriptor)
+        if len(body) != size:
+            raise DamagedError("a stored body has another length than its row says")
+        return body
+
+    def erase(self, numbers: Iterable[int]) -> None:
+        """Unlink bodies whose rows are gone."""
+        for number in numbers:
+            with contextlib.suppress(OSError):  # what stays is swept at the next start
+                os.unlink(self._path(number))
+
+    def sweep(self, named: Callable[[int, int], set[int]]) -> int:
+        """Unlink files of earlier processes that no row names; `named(low, high)` gives the numbers that rows name.
+
+        Returns how many were unlinked. Empty folders go too.
+        """
+        swept = 0
+        for shard, path in self._earlier_shards():
+            low, high = shard << _SHARD_BITS, (shard + 1) << _SHARD_BITS
+            rows = named(low, high)
+            for entry in list(os.scandir(path)):
+                if low | int(entry.name, 16) not in rows:
+                    with contextlib.suppress(FileNotFoundError):  # erased meanwhile
+                        os.unlink(entry.path)
+                        swept += 1
+            with contextlib.suppress(OSError):  # not empty
+                os.rmdir(path)
+        return swept
+
+    def _earlier_shards(self) -> Iterator[tuple[int, str]]:
+        for entry in list(os.scandir(self._bodies)):
+            shard = int(entry.name, 16)
+            if shard < self._first_shard:
+                yield shard, entry.path
+
+    def _next_shard(self) -> None:
+        if self._directory is not None:
+            self.sync()
+            os.close(self._directory)
+            self._directory = None
+            self._shard += 1
+        path = self._bodies / f"{self._shard:08x}"
+        path.mkdir(exist_ok=True)
+        _sync_directory(self._bodies)
+        self._directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        self._used = 0
+
+    def _path(self, number: int) -> Path:
+        return self._bodies / f"{number >> _SHARD_BITS:08x}" / f"{number & (1 << _SHARD_BITS) - 1:03x}"
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,143 @@
+"""The tables of the embedded store, and opening its database.
+
+Every primary and unique key begins with the account id. `segment.object` names the file of a body (`_bodies`), and is
+null where the body stands in the row. `body` comes last, so that reading the columns before it touches none of its pages.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from pathlib import Path
+
+from sealkeep_server.stores._interface import OpenError
+
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x5EA17EE9  # marks the file as a relay's database for `file(1)` and for us
+INCARNATION_SIZE = 16
+
+_TABLES = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE account (
+    account BLOB PRIMARY KEY,
+    roster INTEGER NOT NULL,        -- number of the newest entry
+    roster_id BLOB NOT NULL,
+    position INTEGER NOT NULL,      -- of the newest segment
+    used INTEGER NOT NULL           -- bytes of headers, summaries and bodies
+) WITHOUT ROWID;
+
+CREATE TABLE entry (
+    account BLOB NOT NULL,
+    number INTEGER NOT NULL,
+    accepted INTEGER NOT NULL,      -- ms since 1970
+    entry BLOB NOT NULL,
+    UNIQUE (account, number)
+);
+
+CREATE TABLE wrap (
+    account BLOB NOT NULL,
+    recipient INTEGER NOT NULL,     -- 0: the recovery key
+    number INTEGER NOT NULL,
+    wrap BLOB NOT NULL,
+    PRIMARY KEY (account, recipient, number)
+) WITHOUT ROWID;
+
+CREATE TABLE feed (
+    account BLOB NOT NULL,
+    device INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    header_id BLOB NOT NULL,
+    roster INTEGER NOT NULL,        -- the roster head in the newest header
+    PRIMARY KEY (account, device)
+) WITHOUT ROWID;
+
+CREATE TABLE segment (
+    account BLOB NOT NULL,
+    position INTEGER NOT NULL,
+    device INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    header_id BLOB NOT NULL,
+    roster INTEGER NOT NULL,
+    size INTEGER NOT NULL,          -- of the body
+    object INTEGER,
+    header BLOB NOT NULL,
+    summary BLOB NOT NULL,
+    body BLOB,
+    UNIQUE (account, position),
+    UNIQUE (account, device, seq)
+);
+
+-- For the sweep of files that no row names.
+CREATE INDEX segment_object ON segment (object) WHERE object IS NOT NULL;
+"""
+
+
+def open_database(path: Path) -> tuple[sqlite3.Connection, bytes]:
+    """Open, or make, the database for its one writer; returns the connection and the incarnation.
+
+    Raises `OpenError` for a file that is no relay's database, is of a newer version, or cannot be opened.
+    """
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            return connection, _prepare(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as error:
+        raise OpenError(f"{path}: {error}") from error
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> bytes:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if tables and application != APPLICATION_ID:
+        raise OpenError(f"{path} is not the database of a sealkeep relay")
+    if version > SCHEMA_VERSION:
+        raise OpenError(
+            f"{path} was written by a newer sealkeep (schema {version}; this one knows {SCHEMA_VERSION}): update it"
+        )
+    if not tables:
+        # Settable on an empty file only; lets later erasures give space back without a second copy of the file.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    connection.execute("PRAGMA journal_mode = WAL")
+    configure(connection)
+    # P9: what was acknowledged survives a power cut: FULL syncs the log at every commit, and `fullfsync` asks the drive
+    # itself where the system offers that.
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA fullfsync = ON")
+    connection.execute("PRAGMA checkpoint_fullfsync = ON")
+    if not tables:
+        _create(connection)
+    found = connection.execute("SELECT value FROM meta WHERE name = 'incarnation'").fetchone()
+    if found is None:
+        raise OpenError(f"{path} has no incarnation: it was not made whole")
+    return bytes(found[0])
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    connection.executescript(f"BEGIN IMMEDIATE; {_TABLES}")
+    incarnation = secrets.token_bytes(INCARNATION_SIZE)
+    connection.execute("INSERT INTO meta VALUES ('incarnation', ?)", (incarnation,))
+    # Both are in the header page, hence part of this transaction: a store is made whole or not at all.
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute("COMMIT")
+
+
+def configure(connection: sqlite3.Connection) -> None:
+    """What every connection is set to, readers' too."""
+    connection.execute("PRAGMA busy_timeout = 10000")
+    connection.execute("PRAGMA cache_size = -4096")  # KiB
+    connection.execute("PRAGMA temp_store = MEMORY")
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """A connection that only reads. One thread uses it; another one may close it after that one's end."""
+    connection = sqlite3.connect(
+        f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+    )
+    configure(connection)
+    return connection

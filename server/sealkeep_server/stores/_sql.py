@@ -1,0 +1,289 @@
+"""The statements of the embedded store: what a write does inside its transaction, and what a reader asks."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from sealkeep_protocol.types import NO_ID, AccountId, DeviceId, ObjectId, Seq
+from sealkeep_server.stores._bodies import BodyFiles
+from sealkeep_server.stores._interface import (
+    ConflictError,
+    Entry,
+    FeedHead,
+    Heads,
+    NewSegment,
+    Parts,
+    Pin,
+    Place,
+    Placed,
+    RosterHead,
+    Run,
+    StagedBody,
+    StoredSegment,
+    Wrap,
+)
+from sealkeep_server.stores._writer import Transaction
+
+# --- writes -----------------------------------------------------------------------------------------------------------
+
+
+def create_account(
+    tx: Transaction, account: AccountId, entry_id: ObjectId, entry: Entry, wraps: Sequence[Wrap]
+) -> None:
+    made = tx.connection.execute(
+        "INSERT INTO account VALUES (?, ?, ?, 0, 0) ON CONFLICT DO NOTHING", (account, entry.number, entry_id)
+    )
+    if made.rowcount != 1:
+        raise ConflictError("account")
+    _insert_entry(tx, account, entry, wraps)
+
+
+def append_entry(
+    tx: Transaction,
+    account: AccountId,
+    entry_id: ObjectId,
+    entry: Entry,
+    wraps: Sequence[Wrap],
+    pins: Sequence[Pin],
+) -> None:
+    # ROS-13: "The relay MUST accept an entry only if its number is the next one at the moment of its commit; the loser
+    # gets `roster-conflict`, rebases on the new head, and draws a fresh epoch secret and fresh wraps."
+    moved = tx.connection.execute(
+        "UPDATE account SET roster = ?, roster_id = ? WHERE account = ? AND roster = ?",
+        (entry.number, entry_id, account, entry.number - 1),
+    )
+    if moved.rowcount != 1:
+        raise ConflictError("roster")
+    for pin in pins:
+        _pin(tx, account, pin)
+    _insert_entry(tx, account, entry, wraps)
+
+
+def _insert_entry(tx: Transaction, account: AccountId, entry: Entry, wraps: Sequence[Wrap]) -> None:
+    tx.connection.execute("INSERT INTO entry VALUES (?, ?, ?, ?)", (account, entry.number, entry.accepted, entry.entry))
+    if wraps:
+        # §5.6: each active device's newest wrap is kept (a rotation has one for every active device), and all wraps for
+        # recovery keys.
+        tx.connection.execute("DELETE FROM wrap WHERE account = ? AND recipient > 0", (account,))
+        tx.connection.executemany(
+            "INSERT INTO wrap VALUES (?, ?, ?, ?)", [(account, w.recipient, w.number, w.wrap) for w in wraps]
+        )
+
+
+def _pin(tx: Transaction, account: AccountId, pin: Pin) -> None:
+    head = feed_head(tx.connection, account, pin.device)
+    if (head.seq, head.header_id) == (pin.seq, pin.header_id):
+        return
+    if not pin.cut or pin.seq > head.seq:
+        raise ConflictError("feed")
+    last = tx.connection.execute(
+        "SELECT header_id, roster FROM segment WHERE account = ? AND device = ? AND seq = ?",
+        (account, pin.device, pin.seq),
+    ).fetchone()
+    if (last[0] if last else NO_ID) != pin.header_id:
+        raise ConflictError("feed")
+    _cut(tx, account, pin)
+    if last:
+        tx.connection.execute(
+            "UPDATE feed SET seq = ?, header_id = ?, roster = ? WHERE account = ? AND device = ?",
+            (pin.seq, pin.header_id, last[1], account, pin.device),
+        )
+    else:
+        tx.connection.execute("DELETE FROM feed WHERE account = ? AND device = ?", (account, pin.device))
+
+
+def _cut(tx: Transaction, account: AccountId, pin: Pin) -> None:
+    beyond = (account, pin.device, pin.seq)
+    rows = tx.connection.execute(
+        "DELETE FROM segment WHERE account = ? AND device = ? AND seq > ?"
+        " RETURNING object, size + length(header) + length(summary)",
+        beyond,
+    ).fetchall()
+    tx.connection.execute("UPDATE account SET used = used - ? WHERE account = ?", (sum(r[1] for r in rows), account))
+    for number, _ in rows:
+        if number is not None:
+            tx.erase(number)
+
+
+def append(tx: Transaction, account: AccountId, roster: int, after: FeedHead, segments: Sequence[NewSegment]) -> int:
+    # SEG-14: "A relay MUST refuse a header of another epoch than the current one, in the transaction of the append
+    # itself, and MUST sign a refusal only for a header that is not stored and whose roster head is below the roster's
+    # head at that moment."  The epoch was judged against roster entry `roster`: it must still be the head.
+    # REL-09: "A relay MUST give the segments of an account strictly ascending positions in the order of their commits,
+    # so that a reader who has read up to a position has missed nothing before it."
+    count = len(segments)
+    row = tx.connection.execute(
+        "UPDATE account SET position = position + ?, used = used + ? WHERE account = ? AND roster = ?"
+        " RETURNING position",
+        (count, sum(segment.size for segment in segments), account, roster),
+    ).fetchone()
+    if row is None:
+        raise ConflictError("roster")
+    first = int(row[0]) - count + 1
+    _move_head(tx, account, after, segments[-1])
+    tx.connection.executemany(
+        "INSERT INTO segment VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (_row(tx, account, after.device, first + index, segment) for index, segment in enumerate(segments)),
+    )
+    return first
+
+
+def _move_head(tx: Transaction, account: AccountId, after: FeedHead, last: NewSegment) -> None:
+    if after.seq == 0:
+        moved = tx.connection.execute(
+            "INSERT INTO feed VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (account, after.device, last.seq, last.header_id, last.roster),
+        )
+    else:
+        moved = tx.connection.execute(
+            "UPDATE feed SET seq = ?, header_id = ?, roster = ?"
+            " WHERE account = ? AND device = ? AND seq = ? AND header_id = ?",
+            (last.seq, last.header_id, last.roster, account, after.device, after.seq, after.header_id),
+        )
+    if moved.rowcount != 1:
+        raise ConflictError("feed")
+
+
+def _row(
+    tx: Transaction, account: AccountId, device: DeviceId, position: int, segment: NewSegment
+) -> tuple[object, ...]:
+    body = segment.body
+    if isinstance(body, StagedBody):
+        size, number, inline = body.size, tx.adopt(body), None
+    else:
+        size, number, inline = len(body), None, body
+    return (
+        account, position, device, segment.seq, segment.header_id, segment.roster, size, number,
+        segment.header, segment.summary, inline,
+    )  # fmt: skip
+
+
+# --- reads ------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    """Several statements that see one state."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("COMMIT")
+
+
+def roster_head(connection: sqlite3.Connection, account: AccountId) -> RosterHead | None:
+    row = connection.execute("SELECT roster, roster_id FROM account WHERE account = ?", (account,)).fetchone()
+    return RosterHead(row[0], ObjectId(row[1])) if row else None
+
+
+def entries(connection: sqlite3.Connection, account: AccountId, first: int, limit: int) -> list[Entry]:
+    rows = connection.execute(
+        "SELECT number, entry, accepted FROM entry WHERE account = ? AND number >= ? ORDER BY number LIMIT ?",
+        (account, first, limit),
+    )
+    return [Entry(*row) for row in rows]
+
+
+def wraps(connection: sqlite3.Connection, account: AccountId, recipient: int) -> list[Wrap]:
+    rows = connection.execute(
+        "SELECT number, recipient, wrap FROM wrap WHERE account = ? AND recipient = ? ORDER BY number",
+        (account, recipient),
+    )
+    return [Wrap(*row) for row in rows]
+
+
+def feed_head(connection: sqlite3.Connection, account: AccountId, device: DeviceId) -> FeedHead:
+    row = connection.execute(
+        "SELECT seq, header_id, roster FROM feed WHERE account = ? AND device = ?", (account, device)
+    ).fetchone()
+    return FeedHead(device, Seq(row[0]), ObjectId(row[1]), row[2]) if row else FeedHead(device, Seq(0), NO_ID, 0)
+
+
+def place(connection: sqlite3.Connection, account: AccountId, device: DeviceId, seq: Seq) -> Place | None:
+    with _snapshot(connection):
+        roster = roster_head(connection, account)
+        if roster is None:
+            return None
+        head = feed_head(connection, account, device)
+        row = None
+        if seq <= head.seq:
+            row = connection.execute(
+                "SELECT header_id, position FROM segment WHERE account = ? AND device = ? AND seq = ?",
+                (account, device, seq),
+            ).fetchone()
+    return Place(roster, head, Placed(ObjectId(row[0]), row[1]) if row else None)
+
+
+def heads(connection: sqlite3.Connection, account: AccountId) -> Heads | None:
+    with _snapshot(connection):
+        row = connection.execute("SELECT position, used FROM account WHERE account = ?", (account,)).fetchone()
+        feeds = connection.execute(
+            "SELECT device, seq, header_id, roster FROM feed WHERE account = ? ORDER BY device", (account,)
+        ).fetchall()
+    if row is None:
+        return None
+    return Heads(row[0], [FeedHead(DeviceId(d), Seq(s), ObjectId(i), r) for d, s, i, r in feeds], row[1])
+
+
+_COLUMNS = {
+    Parts.HEADERS: "position, device, seq, header, NULL, NULL, NULL, NULL",
+    Parts.SUMMARIES: "position, device, seq, header, summary, NULL, NULL, NULL",
+    Parts.BODIES: "position, device, seq, header, summary, size, object, body",
+}
+
+
+def changes(
+    connection: sqlite3.Connection,
+    bodies: BodyFiles,
+    account: AccountId,
+    after: int,
+    parts: Parts,
+    limit: int,
+    size: int,
+) -> Run:
+    # The columns are our own words; whatever a peer sends is a parameter.
+    rows = connection.execute(
+        f"SELECT {_COLUMNS[parts]} FROM segment WHERE account = ? AND position > ? ORDER BY position LIMIT ?",  # noqa: S608
+        (account, after, limit + 1),
+    )
+    return _run(rows, bodies, limit, size)
+
+
+def feed(
+    connection: sqlite3.Connection,
+    bodies: BodyFiles,
+    account: AccountId,
+    device: DeviceId,
+    first: int,
+    parts: Parts,
+    limit: int,
+    size: int,
+) -> Run:
+    rows = connection.execute(
+        f"SELECT {_COLUMNS[parts]} FROM segment"  # noqa: S608
+        " WHERE account = ? AND device = ? AND seq >= ? ORDER BY seq LIMIT ?",
+        (account, device, first, limit + 1),
+    )
+    return _run(rows, bodies, limit, size)
+
+
+def _run(rows: sqlite3.Cursor, bodies: BodyFiles, limit: int, size: int) -> Run:
+    found: list[StoredSegment] = []
+    total = 0
+    try:
+        for position, device, seq, header, summary, body_size, number, inline in rows:
+            if len(found) == limit or total >= size:
+                return Run(found, more=True)
+            body = inline if number is None else bodies.read(number, body_size)
+            found.append(StoredSegment(position, DeviceId(device), Seq(seq), header, summary, body))
+            total += len(header) + len(summary or b"") + len(body or b"")
+        return Run(found, more=False)
+    finally:
+        rows.close()
+
+
+def named_objects(connection: sqlite3.Connection, low: int, high: int) -> set[int]:
+    rows = connection.execute("SELECT object FROM segment WHERE object >= ? AND object < ?", (low, high))
+    return {row[0] for row in rows}

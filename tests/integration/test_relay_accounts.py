@@ -12,7 +12,7 @@ from sealkeep_protocol.primitives import sha256
 from sealkeep_protocol.roster import Removal, Roster, Signer
 from sealkeep_protocol.statements import Challenge, sign_login, verify_challenge
 from support.relay import RelayProcess
-from support.relay_client import Owner, RelayClient, new_keys
+from support.relay_client import Owner, Page, RelayClient, new_keys
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +132,11 @@ async def test_of_two_changes_at_once_the_first_wins(client: RelayClient, owner:
         ).code == "malformed"
     assert (await client.post_entry(client.path(owner, "roster"), other.entry, other.wraps)).code == "malformed"
     assert (await client.change(owner, other.entry, other.wraps, 7)).code == "roster-conflict"
+    owner._took(one)
+    later = owner.change()
+    await client.change(owner, later.entry, later.wraps, 1)
+    again = await client.change(owner, one.entry, one.wraps, 0)
+    assert (again.status, again.value) == (200, {1: 1})
 
 
 async def test_an_entry_that_breaks_a_rule_is_not_taken(client: RelayClient, owner: Owner) -> None:
@@ -207,8 +212,8 @@ async def test_a_removal_pins_the_feeds_head(client: RelayClient, owner: Owner) 
         assert (answer.status, answer.code) == (422, "pinned")
     good = owner.change(removed=[Removal(2, 1, segments[0].header_id, True)])
     assert (await client.change(owner, good.entry, good.wraps, 1)).status == 201
-    page = await client.as_device(owner.device, "GET", "feeds/2")
-    assert [part[1] for part in page.items[:-1]] == [segments[0].header]
+    page = Page.of(await client.as_device(owner.device, "GET", "feeds/2"))
+    assert [s.header for s in page.segments] == [segments[0].header]
     heads = (await client.as_device(owner.device, "GET", "heads")).value
     assert heads[3] == [[2, 1, segments[0].header_id]]
 

@@ -18,7 +18,7 @@ from sealkeep_protocol.segments import SealedSegment, decode_header, sign_header
 from sealkeep_protocol.statements import verify_receipt, verify_refusal
 from sealkeep_protocol.types import ObjectId
 from support.relay import RelayProcess
-from support.relay_client import Author, Owner, RelayClient, batch, item, new_keys
+from support.relay_client import Author, Owner, Page, RelayClient, batch, item, new_keys
 
 
 @pytest.fixture(scope="module")
@@ -266,26 +266,28 @@ async def test_pages_are_bounded_and_end_with_a_trailer(client: RelayClient, rel
     for parts in ("headers", "summaries", "bodies"):
         got, after, more, pages = [], 0, True, 0
         while more:
-            *items, trailer = (await client.changes(owner.device, after, parts)).items
-            assert [i[0] for i in items] == list(range(after + 1, after + 1 + len(items)))
-            after, more, incarnation = trailer
-            assert incarnation == relay.incarnation
-            assert len(items) <= 50
-            got += items
+            page = await client.page(owner.device, after, parts)
+            assert [s.position for s in page.segments] == list(range(after + 1, after + 1 + len(page.segments)))
+            assert page.incarnation == relay.incarnation
+            assert len(page.segments) <= 50
+            after, more = page.position, page.more
+            got += page.segments
             pages += 1
         assert pages >= 3
-        for segment, (_, header, summary, body) in zip(put, got, strict=True):
-            assert header == segment.header
-            assert summary == (None if parts == "headers" else segment.summary)
-            assert body == (segment.body if parts == "bodies" else None)
+        for segment, read in zip(put, got, strict=True):
+            assert (read.header, read.seq) == (segment.header, segment.seq)
+            assert read.summary == (None if parts == "headers" else segment.summary)
+            assert read.body == (segment.body if parts == "bodies" else None)
+        assert [read.device for read in got] == ([1] * 16 + [2] * 16) * 4
     size = len((await client.changes(owner.device)).body)
     assert 1_000_000 <= size <= 1_000_000 + 300_000
-    *items, trailer = (await client.as_device(owner.device, "GET", "feeds/2?from=3&parts=headers&limit=5")).items
-    assert [i[1] for i in items] == [s.header for s in put if s in put[16:32]][2:7]
-    assert trailer[:2] == [8, True]
-    assert (await client.changes(owner.device, 128)).items == [[128, False, relay.incarnation]]
-    assert (await client.changes(owner.device, 5000)).items == [[5000, False, relay.incarnation]]
-    assert (await client.as_device(owner.device, "GET", "feeds/2?from=99")).items == [[99, False, relay.incarnation]]
+    page = Page.of(await client.as_device(owner.device, "GET", "feeds/2?from=3&parts=headers&limit=5"))
+    assert [s.header for s in page.segments] == [s.header for s in put[16:32]][2:7]
+    assert (page.position, page.more) == (8, True)
+    assert await client.page(owner.device, 128) == Page([], 128, False, relay.incarnation)
+    assert await client.page(owner.device, 5000) == Page([], 5000, False, relay.incarnation)
+    beyond = await client.as_device(owner.device, "GET", "feeds/2?from=99")
+    assert Page.of(beyond) == Page([], 99, False, relay.incarnation)
 
 
 async def test_heads(client: RelayClient, relay: RelayProcess, device: Author) -> None:
@@ -313,7 +315,7 @@ async def test_readers_ask_properly(client: RelayClient, relay: RelayProcess, de
     ):
         assert (await client.as_device(device, "GET", query)).code == code
     good = await client.as_device(device, "GET", f"changes?incarnation={relay.incarnation.hex()}")
-    assert good.items == [[0, False, relay.incarnation]]
+    assert Page.of(good) == Page([], 0, False, relay.incarnation)
 
 
 async def test_devices_append_at_the_same_time(client: RelayClient, owner: Owner) -> None:
@@ -342,7 +344,7 @@ async def test_one_segment_sent_twice_at_once_is_stored_once(client: RelayClient
         answers = await asyncio.gather(*(client.append(device, *segments) for _ in range(4)))
         assert len({answer.body for answer in answers}) == 1
         assert len(answers[0].value[2]) == 3
-    assert len((await client.changes(device, parts="headers")).items) == 16
+    assert len((await client.page(device, parts="headers")).segments) == 15
 
 
 async def test_a_rotation_during_a_batch_ends_the_prefix(

@@ -5,12 +5,13 @@
     kit = account.replace_kit(by=device(1))             # a new recovery key; its number
     segment = account.seal(1, b"content")               # continues the feed of device 1; `account.heads` follows
 
-All randomness but that of HPKE comes from a counter under `seed`, so that a failing test fails again. `forge` signs what
-no honest composer would.
+All randomness but that of HPKE comes from a counter under `seed`, so that keys are the same in every run; wraps, and with
+them the account's id, are not. `forge` signs what no honest composer would, `fork` is the account as it might have gone on.
 """
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -144,6 +145,16 @@ class MadeAccount:
         self._keep(genesis)
         for _ in range(1, devices):
             self.add(by=device(1))
+
+    def fork(self) -> MadeAccount:
+        """The same account up to here; what either does from now on the other knows nothing of."""
+        twin = copy.copy(self)
+        twin.random = CountingRandom(f"{self.seed}/fork of {len(self.random.drawn)}")
+        twin.devices, twin.epochs, twin.kits = self.devices.copy(), self.epochs.copy(), self.kits.copy()
+        twin.entries, twin.wraps = self.entries.copy(), self.wraps.copy()
+        twin.segments = {author: segments.copy() for author, segments in self.segments.items()}
+        twin._named = {author: heads.copy() for author, heads in self._named.items()}
+        return twin
 
     # What follows from its roster
 

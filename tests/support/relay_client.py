@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 
@@ -184,11 +184,39 @@ class Answer:
 
     @property
     def items(self) -> list[cbor.Item]:
+        """Of a sequence."""
         assert self.headers["Content-Type"] == SEQUENCE, self
         reader = SequenceReader(limit=1 << 24)
         items = reader.feed(self.body)
         reader.finish()
         return items
+
+
+class Segment(NamedTuple):
+    """An item of a page (§8.5)."""
+
+    position: int
+    device: int
+    seq: int
+    header: bytes
+    summary: bytes | None
+    body: bytes | None
+
+
+class Page(NamedTuple):
+    """A page, and its trailer."""
+
+    segments: list[Segment]
+    position: int
+    more: bool
+    incarnation: bytes
+
+    @classmethod
+    def of(cls, answer: Answer) -> Page:
+        *items, trailer = answer.items
+        assert all(item[0] == 1 for item in items)
+        assert trailer[0] == 0
+        return cls([Segment(*item[1:]) for item in items], *trailer[1:])
 
 
 class RelayClient:
@@ -213,7 +241,7 @@ class RelayClient:
         assert self._http is not None
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         if body is not None:
-            named.setdefault("content-type", CBOR)
+            named.setdefault("content-type", SEQUENCE if path.endswith("/segments") else CBOR)
         async with self._http.request(method, self.url + path, data=body, headers=named) as response:
             return Answer(response.status, response.headers, await response.read())
 
@@ -251,7 +279,10 @@ class RelayClient:
         return await self.request(method, path, body, authorization=authorization, **headers)
 
     async def append(self, author: Author, *segments: SealedSegment) -> Answer:
-        return await self.as_device(author, "POST", "segments", batch(segments), content_type=SEQUENCE)
+        return await self.as_device(author, "POST", "segments", batch(segments))
+
+    async def page(self, author: Author, after: int = 0, parts: str = "bodies", more: str = "") -> Page:
+        return Page.of(await self.changes(author, after, parts, more))
 
     async def changes(self, author: Author, after: int = 0, parts: str = "bodies", more: str = "") -> Answer:
         return await self.as_device(author, "GET", f"changes?after={after}&parts={parts}{more}")

@@ -118,16 +118,10 @@ def _misbehaved(error: PeerError) -> Explanation:
         (
             _one_line(f"the relay {kind}: {error} ({error.code})"),
             _row("promise", promise),
-            *([_row("where", _where(error))] if _where(error) else []),
             _row("safe", _SAFE),
             _row("do", _ADVICE.get(error.code, _TELL)),
         ),
     )
-
-
-def _where(error: PeerError) -> str:
-    parts = [f"{name} {value}" for name, value in (("device", error.device), ("seq", error.seq)) if value is not None]
-    return ", ".join(parts)
 
 
 def _failed(error: SealkeepError) -> str:

@@ -68,7 +68,9 @@ class Commands(click.Group):
         plugins = _plugins()
         if plugins:
             with formatter.section("Further commands"):
-                formatter.write_dl([(name, _ABOUT.get(name, f"From {_package(plugins[name])}.")) for name in sorted(plugins)])
+                formatter.write_dl(
+                    [(name, _ABOUT.get(name, f"From {_package(plugins[name])}.")) for name in sorted(plugins)]
+                )
 
 
 def _plugins() -> dict[str, metadata.EntryPoint]:

@@ -21,11 +21,12 @@ _NOWHERE: Final = (
 
 
 def for_home(home: Path) -> Unlock:
-    """How the home that is there is opened. Raises `StoreError` where there is none, `click.UsageError` without a passphrase."""
+    """How a home is opened. Raises `StoreError` where there is none, `click.UsageError` without a passphrase."""
     method = unlock_method(home)
     if method is None:
         raise StoreError(
-            f"there is no vault in {home}: `sealkeep init` begins one, `sealkeep recover` restores one, --home names another"
+            f"there is no vault in {home}: `sealkeep init` begins one, `sealkeep recover` restores one,"
+            " --home names another"
         )
     if method == Keyring.method:
         return Keyring()
@@ -33,7 +34,9 @@ def for_home(home: Path) -> Unlock:
     if given is None and _is_terminal():
         given = _ask(f"Passphrase of {home}: ")
     if given is None:
-        raise click.UsageError(f"this vault needs its passphrase: set {VARIABLE}, or run this on a terminal to be asked")
+        raise click.UsageError(
+            f"this vault needs its passphrase: set {VARIABLE}, or run this on a terminal to be asked"
+        )
     return Passphrase(_not_empty(given))
 
 

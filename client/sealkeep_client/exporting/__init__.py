@@ -9,7 +9,8 @@ records gives the same bytes on every device of an account.
 
 from __future__ import annotations
 
+from sealkeep_client.exporting._html import write_page
 from sealkeep_client.exporting._lines import write_lines
 from sealkeep_client.exporting._output import STDOUT, ByteWriter, output
 
-__all__ = ["STDOUT", "ByteWriter", "output", "write_lines"]
+__all__ = ["STDOUT", "ByteWriter", "output", "write_lines", "write_page"]

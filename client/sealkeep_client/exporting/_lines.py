@@ -177,9 +177,9 @@ class _Lines:
             add(f',"pinned":{_json(message.pinned)}')
         if message.quote is not None:
             add(f',"quote":{_json(message.quote)}')
-        add(f',"rank":{message.rank}')
         if message.ranges is not None:
             add(f',"ranges":{_json(list(map(range_fields, message.ranges)))}')
+        add(f',"rank":{message.rank}')
         if view.reactions:
             scope = message.conversation
             add(f',"reactions":{_json([reaction_fields(one, self._names, scope) for one in view.reactions])}')

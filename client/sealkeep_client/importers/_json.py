@@ -83,8 +83,8 @@ class JsonReader:
             except RecursionError:
                 raise self.broken("nested too deeply") from None
             else:
-                # A number at the end of the buffer may go on.
-                if end < len(self._buffer) or self._end:
+                # A number before the end of the buffer may go on: `2` behind which `e+` is all that is read.
+                if end + 2 < len(self._buffer) or self._end:
                     self.length = end - self._position
                     self._position = end
                     return value

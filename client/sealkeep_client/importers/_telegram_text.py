@@ -63,7 +63,7 @@ def read_text(text: Json, entities: Json) -> Text:
         return Text(text if type(text) is str else _plain(text), None, raw)
     joined, ranges, is_exact = read
     raw = {}
-    if not is_exact and entities is not None:
+    if entities is not None and not (is_exact and type(entities) is list):
         raw["text_entities"] = entities
     if not _says(text, parts):
         raw["text"] = text

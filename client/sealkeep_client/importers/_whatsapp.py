@@ -5,7 +5,8 @@ chat's title; then for its messages.
 
 Overlapping exports join, because equal messages of a minute are counted from 0 in each: of two exports that hold some of
 them, the longer run has every id of the shorter. An export of the last messages begins in the middle of a minute; that
-minute's places start high, so that its messages stay behind those that only an earlier export has.
+minute's places start high, so that its messages stay behind those that only an earlier export has. (Where one export ends
+and the next begins within one minute, equal messages of that minute may be taken for one: no source says more.)
 """
 
 from __future__ import annotations

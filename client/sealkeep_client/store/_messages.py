@@ -185,9 +185,9 @@ class Messages:
 
     def _receive(self, row: StoredMessage, before: MessageState, copy: Message) -> tuple[bool, list[Mark]]:
         """Join a copy that another device uploaded."""
-        after = join(before, copy)
+        after, marks = self._told(row, before, join(before, copy))
         changed = self.save(row, before, after)
-        return changed, self._displaced(row, before, after) if changed else []
+        return changed, marks if changed else []
 
     def _amend(
         self, row: StoredMessage, before: MessageState, copy: Message, upload: UploadClass, run: int
@@ -202,30 +202,38 @@ class Messages:
         if not row.flags & TOMBSTONE:
             text = Mark(MarkType.REVISION, row.id, edited=copy.edited, text=copy.text, ranges=copy.ranges)
             if not _is_empty(copy) and mark_identity(text) not in _contents(row.id, before):
-                if copy.text is None:  # a revision has a text
-                    rest = replace(copy, attachments=known.attachments)
-                else:
+                if copy.text is not None:
                     marks.append(text)
+                elif not _same_content(join(before, replace(copy, attachments=known.attachments)).message, known):
+                    # A revision has a text, so that this travels as another copy; if it does not win, it says nothing.
+                    rest = replace(copy, attachments=known.attachments)
             missing = _missing(copy.attachments or (), before)
             if missing:
                 marks.append(Mark(MarkType.SUPPLEMENT, row.id, attachments=missing))
-        after = join(before, rest)
+        after, displaced = self._told(row, before, join(before, rest))
         changed = self.save(row, before, after)
         if changed:
-            marks += self._displaced(row, before, after)
+            marks += displaced
             if not self._outbox.will_carry(RecordKind.MESSAGE, row.n):
                 self._outbox.add(RecordKind.MESSAGE, upload, run, row.n, row.n)
                 self._changes.now.outbox = True
         return changed, marks
 
-    def _displaced(self, row: StoredMessage, before: MessageState, after: MessageState) -> list[Mark]:
-        """What a message that waits to be sealed said, where something else took its place: others shall know both."""
+    def _told(self, row: StoredMessage, before: MessageState, after: MessageState) -> tuple[MessageState, list[Mark]]:
+        """Care for what a message that waits to be sealed said, where something else took its place and is sealed instead.
+
+        A text is told to the others as a revision; what has no text is forgotten, so that nobody knows more than they.
+        """
         was, now = before.message, after.message
-        if was is None or now is None or was.text is None or row.flags & TOMBSTONE:
-            return []
+        if was is None or now is None or row.flags & TOMBSTONE or _is_empty(was) or _same_content(was, now):
+            return after, []
         mark = Mark(MarkType.REVISION, row.id, edited=was.edited, text=was.text, ranges=was.ranges)
-        same = mark_identity(mark) == mark_identity(replace(mark, edited=now.edited, text=now.text, ranges=now.ranges))
-        return [mark] if not same and self._outbox.holds(RecordKind.MESSAGE, row.n) else []
+        if was.text is not None:
+            return after, [mark] if self._outbox.holds(RecordKind.MESSAGE, row.n) else []
+        if self._outbox.will_carry(RecordKind.MESSAGE, row.n):
+            gone = mark_identity(mark)[1]
+            after = replace(after, others={key: content for key, content in after.others.items() if key != gone})
+        return after, []
 
     def save(self, row: StoredMessage, before: MessageState, after: MessageState) -> bool:
         """Store a message's new state, and keep index, counts and contents right; returns whether anything is new.
@@ -307,6 +315,10 @@ def _settled(copy: Message, known: Message | None, volatile: frozenset[str]) -> 
         if key in mine:
             extension[key] = mine[key]
     return replace(copy, extension=extension or None)
+
+
+def _same_content(a: Message | None, b: Message | None) -> bool:
+    return a is not None and b is not None and (a.text, a.ranges, a.edited) == (b.text, b.ranges, b.edited)
 
 
 def _is_empty(copy: Message) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sealkeep_client.answers import Heads
 from sealkeep_client.engine import unlock_by_kit
 from sealkeep_client.kit import RecoveryKit
 from sealkeep_client.store import Store, Unlock
@@ -105,6 +106,7 @@ async def recover_home(
         if not roster.recovery_keys[number].has_right:
             raise RefusedError("revoked", "this recovery kit was replaced by a newer one", status=403)
         relay.use(Credentials(kit.account, Signer.recovery(number), recovery.signing, kit.identity))
+        _check_heads(kit, await relay.heads())
         wraps = [(wrap.entry, wrap.wrap) for wrap in await relay.wraps()]
         held = await thread.run(unlock_by_kit, roster, entries, wraps, recovery)
         composed = _join(roster, number, recovery, held, device, name, sources)
@@ -139,6 +141,17 @@ async def _read_roster(relay: HttpRelay, kit: RecoveryKit) -> tuple[list[bytes],
     if roster.entry_ids[number] != head:
         raise HistoryError("fork", f"the relay shows another roster entry {number} than the kit has seen")
     return entries, roster
+
+
+def _check_heads(kit: RecoveryKit, heads: Heads) -> None:
+    """The relay shows at least the feeds that the kit has seen. Raises `HistoryError` (`rollback`, `fork`)."""
+    shown = {head.device: head for head in heads.heads}
+    for device, seq, header_id in kit.feeds:
+        head = shown.get(device)
+        if head is None or head.seq < seq:
+            raise HistoryError("rollback", "the recovery kit has seen more of its feed", device=device, seq=seq)
+        if head.seq == seq and head.header_id != header_id:
+            raise HistoryError("fork", "the recovery kit has seen another header", device=device, seq=seq)
 
 
 def _join(

@@ -64,11 +64,13 @@ class Chat:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A message as it is shown: its id (16 bytes), its view, and its place in the order of its conversation."""
+    """A message as it is shown: its id (16 bytes), its view, its place in the order of its conversation, and its author's
+    name as the source or the contact has it (None: the system, or the person whose vault it is)."""
 
     id: bytes
     view: MessageView
     place: tuple[int, int, bytes]
+    author: str | None = None
 
     @property
     def text(self) -> str | None:

@@ -7,7 +7,7 @@ import contextlib
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
@@ -39,6 +39,7 @@ from sealkeep_client.vault._types import (
 )
 from sealkeep_protocol.errors import TransportError, UsageError
 from sealkeep_protocol.records import (
+    ContactKey,
     Conversation,
     ConversationKey,
     ConversationType,
@@ -52,6 +53,7 @@ T = TypeVar("T")
 
 _HITS = 50
 _OBSERVED = 256
+_NAMES = 4096
 
 
 def _now_ms() -> int:
@@ -81,6 +83,8 @@ class Vault:
         self._wake = Wake()
         self._background: asyncio.Task[None] | None = None
         self._closed = False
+        self._names: dict[ContactKey, str] = {}
+        store.listen(self._forget_names)
         self._use_device()
 
     # Opening and closing
@@ -274,7 +278,7 @@ class Vault:
         entry = store.views.message(store.ids.message(message))
         if entry is None:
             raise UsageError("the message could not be added")
-        return _record(entry)
+        return self._record(entry)
 
     async def uploaded(self, record: Record | bytes, *, timeout: float | None = None) -> None:
         """Wait until the relay has a record durably. Syncs itself where no background sync is running.
@@ -307,26 +311,32 @@ class Vault:
         place = before.place if before is not None else None
         while True:
             entries = await self._in_store(
-                lambda place=place: self._store.views.history(chat.id, before=place, limit=limit)  # type: ignore[misc]
+                lambda place=place: self._records(  # type: ignore[misc]
+                    self._store.views.history(chat.id, before=place, limit=limit)
+                )
             )
             if not entries:
                 return
-            yield [_record(entry) for entry in entries]
-            place = entries[0].key
+            yield entries
+            place = entries[0].place
 
     async def record(self, identifier: bytes) -> Record | None:
         """A record by id."""
-        entry = await self._in_store(lambda: self._store.views.message(identifier))
-        return None if entry is None else _record(entry)
+
+        def load() -> Record | None:
+            entry = self._store.views.message(identifier)
+            return None if entry is None else self._record(entry)
+
+        return await self._in_store(load)
 
     async def search(self, words: str, *, chat: Chat | None = None, limit: int | None = None) -> AsyncIterator[Record]:
         """Records whose text holds every word, the newest first. Two Chinese characters are a word like any other."""
         hits = await self._in_store(
             lambda: self._store.views.search(words, conversation=chat.id if chat else None, limit=limit)
         )
-        while page := await self._in_store(lambda: list(islice(hits, _HITS))):
-            for entry in page:
-                yield _record(entry)
+        while page := await self._in_store(lambda: self._records(islice(hits, _HITS))):
+            for record in page:
+                yield record
 
     async def observe(self, chat: Chat, *, limit: int = 50) -> AsyncIterator[Change]:
         """The newest records of a conversation, then whatever happens to it, on this device or another.
@@ -348,10 +358,13 @@ class Vault:
             if chat.id in changes.messages:
                 loop.call_soon_threadsafe(enqueue, changes.messages[chat.id])
 
+        def newest() -> list[Record]:
+            return self._records(self._store.views.history(chat.id, limit=limit))
+
         stop = await self._in_store(lambda: self._store.listen(changed))
         try:
-            for entry in await self._in_store(lambda: self._store.views.history(chat.id, limit=limit)):
-                yield Change("snapshot", _record(entry))
+            for record in await self._in_store(newest):
+                yield Change("snapshot", record)
             while True:
                 ids = await queue.get()
                 if overflow or ids is None:
@@ -359,13 +372,13 @@ class Vault:
                     while not queue.empty():
                         queue.get_nowait()
                     yield Change("reset")
-                    for entry in await self._in_store(lambda: self._store.views.history(chat.id, limit=limit)):
-                        yield Change("snapshot", _record(entry))
+                    for record in await self._in_store(newest):
+                        yield Change("snapshot", record)
                     continue
                 for identifier in sorted(ids):
-                    record = await self.record(identifier)
-                    if record is not None:
-                        yield Change("removed" if record.view.tombstone is not None else "changed", record)
+                    found = await self.record(identifier)
+                    if found is not None:
+                        yield Change("removed" if found.view.tombstone is not None else "changed", found)
         finally:
             await self._in_store(stop)
 
@@ -391,9 +404,10 @@ class Vault:
     async def export(self, out: Path, *, format: Literal["jsonl", "html"], progress: OnProgress | None = None) -> int:
         """Write everything to a file, whole or not at all; `-` is standard output. Returns the number of records."""
         report = self._reporter(progress)
+        records = 0
 
         def counted() -> Iterator[Any]:
-            records = 0
+            nonlocal records
             for entry in self._store.views.everything():
                 if isinstance(entry, MessageEntry):
                     records += 1
@@ -401,7 +415,14 @@ class Vault:
                         report(Progress("exporting", records, None, records))
                 yield entry
 
-        return await self._in_store(lambda: exporting.export(counted(), out, format=format))
+        write = exporting.write_lines if format == "jsonl" else exporting.write_page
+
+        def write_whole() -> int:
+            with exporting.output(str(out)) as file:
+                write(counted(), file, ids=self._store.ids)
+            return records
+
+        return await self._in_store(write_whole)
 
     # The relay
 
@@ -513,6 +534,30 @@ class Vault:
         await self._relay.create_account(genesis, wraps)
         await self._in_store(lambda: self._local.put("unsent-wraps", None))
 
+    def _records(self, entries: Iterable[MessageEntry]) -> list[Record]:
+        return [self._record(entry) for entry in entries]
+
+    def _record(self, entry: MessageEntry) -> Record:
+        message = entry.view.message
+        author = message.author_name
+        if author is None and message.author is not None:
+            author = self._name(ContactKey(message.conversation.app, message.conversation.scope, message.author))
+        return Record(entry.id, entry.view, entry.key, author)
+
+    def _name(self, key: ContactKey) -> str:
+        """The name of a contact; its source where nothing else is known."""
+        if key not in self._names:
+            contact = self._store.contact(key)
+            shown = (contact.remark or contact.name or contact.alias) if contact is not None else None
+            if len(self._names) >= _NAMES:
+                self._names.clear()
+            self._names[key] = shown or key.source
+        return self._names[key]
+
+    def _forget_names(self, changes: Changes) -> None:
+        if changes.contacts:
+            self._names.clear()
+
     def _use_device(self) -> None:
         account = self._local.account
         self._relay.use(Credentials(account.id, account.signer, account.keys.signing, account.identity))
@@ -551,7 +596,3 @@ def _chat(view: ConversationView) -> Chat:
         last=view.last,
         reads=view.reads,
     )
-
-
-def _record(entry: MessageEntry) -> Record:
-    return Record(entry.id, entry.view, entry.key)

@@ -95,7 +95,10 @@ class RelayConnection(RequestHandler):
 
     def _idle(self) -> bool:
         """Whether the next bytes are a header's: no request is under way, and none waits to be."""
-        waiting = self._waiter is not None and not self._waiter.done()
+        if self._waiter is None:  # busy, or new: what serves requests has not come to its first wait
+            waiting = self._request_count == 0
+        else:
+            waiting = not self._waiter.done()
         return waiting and self.transport is not None
 
     def _refuse(self, problem: ProblemError) -> None:

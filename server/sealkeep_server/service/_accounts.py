@@ -104,15 +104,16 @@ class Accounts:
         return key
 
     async def append(self, account: AccountId, expected: int, data: bytes, wraps: list[bytes]) -> tuple[int, bool]:
-        """Take the entry that follows number `expected`; returns its number, and False where it was the head already.
+        """Take the entry that follows number `expected`; returns its number, and False where it was there already.
 
         Raises `PeerError`, or `ProblemError` (`not-found`, `roster-conflict`, `revoked`, `closed`, `pinned`).
         """
         state = await self.get(account)
-        number = state.roster.number
-        if number == expected + 1 and (await self._store.entries(account, number, 1))[0].entry == data:
-            return number, False
-        if number != expected:
+        if state.roster.number > expected:
+            [stored] = await self._store.entries(account, expected + 1, 1)
+            if stored.entry == data:  # its first answer was lost
+                return stored.number, False
+        if state.roster.number != expected:
             raise ProblemError("roster-conflict", "Read the roster, and rebase with a fresh epoch.")
         # REL-04: "A relay MUST judge every entry by §5 before it stores it."
         roster = _judge(state.roster, data)

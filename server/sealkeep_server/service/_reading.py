@@ -69,7 +69,7 @@ async def _page(
 
 
 def _encode(segment: StoredSegment, parts: Parts) -> bytes:
-    """`[1, position, device, seq, header, summary or null, body or null]`; joined by hand, since bodies need no second look."""
+    """`[1, position, device, seq, header, summary or null, body or null]`, by hand: bodies need no second look."""
     address = b"".join(map(cbor.encode, (1, segment.position, segment.device, segment.seq)))
     pieces = [b"\x87", address, _octets_head(len(segment.header)), segment.header]
     for part in (segment.summary, segment.body):

@@ -217,10 +217,10 @@ def test_a_walk_looks_at_every_byte_once() -> None:
     data = bytearray(cbor.encode([0] * 100_000))
     began = time.process_time()
     walk = cbor.Walk(limit=len(data))
-    for end in range(99_000, len(data) + 1, 10):
+    for end in range(99_000, len(data) + 1):
         walk.advance(data[:end])
     assert walk.position > 99_000
-    assert time.process_time() - began < 5  # it was a minute
+    assert time.process_time() - began < 5  # half a minute where each one walks from the start
 
 
 def test_a_walk_refuses_from_the_head_what_is_beyond_its_limit() -> None:

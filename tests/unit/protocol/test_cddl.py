@@ -163,7 +163,9 @@ SEGMENTS = [
 ]
 
 
-def segment(entries: Entries, segment_class: SegmentClass, *, last: bool = True) -> tuple[Summary, SealedSegment]:
+def segment(
+    entries: Entries, segment_class: SegmentClass, *, last: bool = True, previous: bytes = HASH
+) -> tuple[Summary, SealedSegment]:
     roster = entries.genesis.roster
     heads = (Head(DeviceId(2), Seq(5), ObjectId(HASH)), Head(DeviceId(3), Seq(1), ObjectId(HASH)))
     first = segment_class is SegmentClass.LIVE
@@ -171,7 +173,7 @@ def segment(entries: Entries, segment_class: SegmentClass, *, last: bool = True)
         account=roster.account,
         device=DeviceId(1),
         seq=Seq(1 if first else 2),
-        previous=ObjectId(b"" if first else HASH),
+        previous=ObjectId(b"" if first else previous),
         roster_number=roster.number,
         roster_head=roster.head,
         changed_heads=() if first else heads,
@@ -640,7 +642,7 @@ MESSAGES_OF_ROUTES: dict[tuple[str, str], tuple[str | None, str]] = {
 async def test_every_message_of_client_and_relay(cddl: Cddl, tmp_path: Path, entries: Entries) -> None:
     genesis, account = entries.genesis, AccountId(entries.genesis.roster.account)
     _, sealed = segment(entries, SegmentClass.LIVE)
-    _, stale = segment(entries, SegmentClass.FRONT)
+    _, stale = segment(entries, SegmentClass.FRONT, previous=sealed.header_id)
     async with running(tmp_path / "relay", "127.0.0.1", 0, Settings()) as listening:
         client = Recorder(listening.url)
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import zipfile
 from contextlib import suppress
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 
 import sealkeep_client.importers as importers
 from sealkeep_client.importers import ImportOptions, open_exports
+from sealkeep_client.importers._source import Stream
 from sealkeep_client.importers._xml import fields
 from sealkeep_protocol.errors import SourceError
 from support.exports_telegram import write_telegram
@@ -173,3 +176,39 @@ def test_entities_are_not_expanded() -> None:
     assert fields('<!DOCTYPE x SYSTEM "file:///etc/passwd"><x/>') is None
     assert fields("<a>" * 70 + "</a>" * 70) is None
     assert fields("<a><b c='1'>x</b><b>y</b></a>") == {"b@c": "1", "b": "x"}
+
+
+def test_what_a_disk_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_telegram(tmp_path).path
+    exports = open_exports([path])
+    path.unlink()
+    with pytest.raises(SourceError, match="cannot be read: No such file"):
+        next(exports[0].batches())
+    with pytest.raises(SourceError, match="cannot be read: Is a directory"):
+        Stream(_Broken(), "x").read(1)
+    with pytest.raises(SourceError, match="more than 4 MiB"):
+        list(Stream(io.BytesIO(b"x" * (5 << 20)), "x").lines())
+    assert list(Stream(io.BytesIO(b"a\r\nb"), "x").lines()) == [b"a\r", b"b"]
+
+
+class _Broken(io.BytesIO):
+    def read(self, size: int | None = -1) -> bytes:
+        raise IsADirectoryError(errno.EISDIR, "Is a directory")
+
+
+def test_batches_count_what_they_hold(tmp_path: Path) -> None:
+    (export,) = open_exports([write_telegram(tmp_path).path])
+    first = next(export.batches(10))
+    assert len(first) == 10
+    assert first
+    assert not importers.Batch()
+
+
+def test_quoted_csv_lines_of_many_breaks(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    head = "localId,TalkerId,Type,SubType,IsSender,CreateTime,Status,StrContent\n"
+    path.write_text(head + '1,1,1,0,0,1600000000,2,"' + "\n" * 3_000 + "1,1,1,0,0,1600000001,2,good\n\n1,1\n")
+    (export,) = open_exports([path])
+    batch = next(export.batches(10_000))
+    assert [message.text for message in batch.messages] == ["good"]
+    assert [problem.line for problem in batch.problems] == [2, 3004]

@@ -291,3 +291,74 @@ def test_import_is_the_same_again(tmp_path: Path, read: Any) -> None:
 def test_generated_entries_cover_the_service_and_message_kinds() -> None:
     kinds = {expected.kind for expected in telegram_entries("x")[1]}
     assert len(kinds) > 14
+
+
+def test_odd_chats_are_told(tmp_path: Path, read: Any) -> None:
+    path = tmp_path / "result.json"
+    chats: list[Any] = [
+        7,
+        {"name": "no messages", "type": "private_group", "id": 1},
+        {"name": "no number", "type": "private_group", "messages": [_entry(1)]},
+        {"name": None, "type": "personal_chat", "id": 3, "messages": [_entry(1)]},
+        {"name": 5, "type": "a_later_type", "id": 4, "colour": "red", "messages": [_entry(2)]},
+    ]
+    document = {"personal_information": 1, "contacts": 2, "frequent_contacts": {}, "chats": {"list": chats}}
+    path.write_text(json.dumps(document))
+    batch = read(path)
+    assert [problem.reason for problem in batch.problems] == [
+        "a chat that is no object: left out",
+        "a chat without messages: left out",
+        "a chat without a number: left out",
+    ]
+    assert [(chat.key.source, chat.title, chat.extension) for chat in batch.conversations] == [
+        ("user:3", "", {"name": None, "type": "personal_chat"}),
+        ("unknown:4", "", {"name": 5, "type": "a_later_type", "colour": "red"}),
+    ]
+    assert batch.left_out == ["personal_information", "contacts", "frequent_contacts"]
+
+
+def test_an_account_behind_the_chats(tmp_path: Path, read: Any) -> None:
+    path = tmp_path / "result.json"
+    chat = {"messages": [_entry(1)], "id": 3, "type": "personal_chat", "name": "A"}
+    path.write_text(
+        json.dumps({"chats": {"list": [chat, 5]}, "personal_information": {"user_id": 9, "first_name": "Me"}})
+    )
+    batch = read(path)
+    assert batch.messages[0].conversation == ("telegram", "9", "user:3")
+    assert {contact.key.source: contact.name for contact in batch.contacts} == {"user1": "A", "user9": "Me"}
+
+
+def test_a_part_that_is_too_large_to_keep_is_told(tmp_path: Path, read: Any) -> None:
+    path = tmp_path / "result.json"
+    document = {
+        "personal_information": {"user_id": 9},
+        "other_data": ["x" * 60_000],
+        "chats": {"list": [{"name": "A", "type": "private_group", "id": 1, "messages": [_entry(1)]}]},
+    }
+    path.write_text(json.dumps(document))
+    batch = read(path)
+    assert batch.left_out == ["other_data"]
+
+
+def test_edits_without_a_moment_and_odd_files(tmp_path: Path, read: Any) -> None:
+    batch = read(
+        _chat(
+            tmp_path,
+            _entry(1, edited="2023-07-01T13:00:00"),
+            _entry(2, edited="x", edited_unixtime="y"),
+            _entry(3, photo=5, file=None, width="wide", file_size=-1),
+            _entry(4, file="a.mp4", file_name=3, file_size=-1, media_type=["x"], width=-5),
+        )
+    )
+    first, second, third, fourth = batch.messages
+    assert (first.edited, first.extension) == (1688209200000, {"edited": "2023-07-01T13:00:00"})
+    assert (second.edited, second.extension) == (None, {"edited": "x", "edited_unixtime": "y"})
+    assert third.extension == {"photo": 5, "file": None, "width": "wide", "file_size": -1}
+    assert fourth.extension == {"file_name": 3, "file_size": -1, "media_type": ["x"], "width": -5}
+
+
+def test_names_that_change_inside_an_export(tmp_path: Path, read: Any) -> None:
+    recent = [{"from": "Other", "from_id": "user1", "date": "2023-07-01T13:00:00"}, {"from": None, "from_id": "user1"}]
+    entry = _entry(1, reactions=[{"type": "emoji", "emoji": "x", "count": 2, "recent": recent}])
+    batch = read(_chat(tmp_path, entry))
+    assert [mark.mark.extension for mark in batch.marks] == [{"from": "Other"}, {"from": None}]

@@ -1,4 +1,4 @@
-"""The view of a store is the fold of its records, whatever the order, the batches and the way in which they came (REC-06)."""
+"""The view of a store is the fold of its records, in whatever order, batches and way they came (REC-06)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sealkeep_client.store import (
@@ -69,7 +69,10 @@ targets = st.sampled_from(
     + [IDS.native(NativeIdentity(1, 2, bytes(16), 0)), bytes(16)]
 )
 contacts = st.builds(
-    Contact, key=st.builds(ContactKey, st.just("a"), st.just(""), st.sampled_from("xy")), name=some.short, rank=st.integers(0, 1)
+    Contact,
+    key=st.builds(ContactKey, st.just("a"), st.just(""), st.sampled_from("xy")),
+    name=some.short,
+    rank=st.integers(0, 1),
 )
 conversations = st.builds(Conversation, key=chats, title=some.short, rank=st.integers(0, 1))
 records = st.one_of(copies, copies, natives, some.marks_for(targets), some.marks_for(targets), contacts, conversations)
@@ -91,9 +94,7 @@ def put(opened: Store, batch: Sequence[Record], upload: UploadClass | None = Non
     def of(kind: type) -> list[Any]:
         return [record for record in batch if isinstance(record, kind)]
 
-    opened.put(
-        of(Message), marks=of(Mark), contacts=of(Contact), conversations=of(Conversation), upload=upload
-    )
+    opened.put(of(Message), marks=of(Mark), contacts=of(Contact), conversations=of(Conversation), upload=upload)
 
 
 def seen(opened: Store) -> list[Any]:
@@ -110,9 +111,7 @@ def folded(found: Sequence[Record]) -> View:
     def of(kind: type) -> list[Any]:
         return [record for record in found if isinstance(record, kind)]
 
-    return fold(
-        IDS, contacts=of(Contact), conversations=of(Conversation), messages=of(Message), marks=of(Mark)
-    )
+    return fold(IDS, contacts=of(Contact), conversations=of(Conversation), messages=of(Message), marks=of(Mark))
 
 
 def expected(view: View) -> list[Any]:
@@ -155,11 +154,7 @@ def check_index(opened: Store) -> None:
     messages = [entry for entry in opened.views.everything() if isinstance(entry, MessageEntry)]
     newest = sorted(messages, key=lambda entry: entry.key, reverse=True)
     for word in ("x", "你好", "你", "好", "wide", "wide hello"):
-        wanted = [
-            entry.id
-            for entry in newest
-            if all(part in (entry.view.message.text or "") for part in word.split())
-        ]
+        wanted = [entry.id for entry in newest if all(part in (entry.view.message.text or "") for part in word.split())]
         assert [entry.id for entry in opened.views.search(word)] == wanted, word
 
 

@@ -1,0 +1,176 @@
+"""`init` and `recover`: how a device gets its vault."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sealkeep_client.cli._app import App, json_option, pass_app, run
+from sealkeep_client.cli._output import bold, count, print_json, say
+from sealkeep_client.cli._progress import progress_bar
+
+if TYPE_CHECKING:
+    from sealkeep_client.kit import RecoveryKit
+    from sealkeep_client.vault import SyncSummary
+
+_KIT = "sealkeep-recovery-kit.txt"
+_LONGEST_KIT = 1 << 20
+
+
+def _name(_: click.Context, __: click.Parameter, value: str | None) -> str:
+    name = value if value is not None else platform.node() or "this device"
+    if not name.strip() or len(name.encode("utf-8", "replace")) > 200:
+        raise click.BadParameter("a name of at most 200 bytes")
+    return name
+
+
+def _kit_path(_: click.Context, __: click.Parameter, value: Path) -> Path:
+    if value.suffix.lower() != ".txt":
+        raise click.BadParameter(f"kits are .txt files in this version; `{value.name}` is none")
+    return value
+
+
+_name_option: Callable[..., Any] = click.option(
+    "--name", callback=_name, metavar="NAME", help="What your other devices call this one.  [default: its host name]"
+)
+
+
+@click.command()
+@click.option("--relay", required=True, metavar="URL", help="The relay that is to keep your chats.")
+@click.option(
+    "--kit",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path(_KIT),
+    show_default=True,
+    callback=_kit_path,
+    metavar="FILE",
+    help="Where the recovery kit is written; never over an existing file.",
+)
+@_name_option
+@json_option
+@pass_app
+def init_command(app: App, relay: str, kit: Path, name: str, as_json: bool) -> None:
+    """Begin: a new account on this device, and its recovery kit.
+
+    The recovery kit is one page. It brings everything back when all devices are lost, and whoever has it can read
+    everything: print it, put it in a safe place, and delete the file.
+    """
+    from sealkeep_client.store import is_home
+    from sealkeep_client.vault import Vault
+
+    unlock = app.unlock_new()
+    if kit.exists():
+        raise click.UsageError(f"{kit} exists already; give another name with --kit, sealkeep never writes over a kit")
+    written: list[RecoveryKit] = []
+
+    def keep(page: RecoveryKit) -> None:
+        _write_kit(kit, page.to_text())
+        written.append(page)
+
+    async def create() -> dict[str, Any]:
+        vault = await Vault.create(app.home, relay=relay, unlock=unlock, name=name, on_kit=keep)
+        async with vault:
+            status = await vault.status()
+            return {"account": status.account.hex(), "device": status.device, "relay": status.relay}
+
+    try:
+        made = run(create())
+    except BaseException:
+        if written and not is_home(app.home):
+            kit.unlink()  # of an account that nobody has
+        elif written:
+            say(f"the vault is made and its recovery kit is {kit}; `sealkeep sync` tells the relay of them")
+        raise
+    if as_json:
+        print_json(
+            {"type": "init", **made, "name": name, "home": str(app.home), "kit": str(kit), "unlock": unlock.method}
+        )
+        return
+    click.echo(f"Your vault is in {app.home}, {_kept(unlock.method)}.")
+    click.echo(f"Its recovery kit is {bold(str(kit))}: print it, put it in a safe place, and delete the file.")
+    click.echo("Next: `sealkeep import PATH` takes in chat exports, `sealkeep sync` sends them, sealed, to the relay.")
+
+
+@click.command()
+@click.option("--relay", metavar="URL", help="Where the account is kept now.  [default: the relay that the kit names]")
+@click.option(
+    "--kit",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=_kit_path,
+    metavar="FILE",
+    help="The recovery kit.",
+)
+@_name_option
+@json_option
+@pass_app
+def recover_command(app: App, relay: str | None, kit: Path, name: str, as_json: bool) -> None:
+    """Bring everything back on a new device, from the recovery kit.
+
+    This device becomes a new one of the account; the others stay as they are.
+    """
+    from sealkeep_client.kit import RecoveryKit
+    from sealkeep_client.store import is_home
+    from sealkeep_client.vault import Vault
+
+    page = RecoveryKit.from_text(_read_kit(kit))
+    unlock = app.unlock_new()
+
+    async def recover() -> tuple[dict[str, Any], SyncSummary]:
+        with progress_bar(quiet=as_json) as progress:
+            vault = await Vault.recover(app.home, kit=page, unlock=unlock, name=name, relay=relay)
+            async with vault:
+                summary = await vault.sync(progress=progress)
+                status = await vault.status()
+        made = {
+            "account": status.account.hex(),
+            "device": status.device,
+            "devices": status.devices,
+            "relay": status.relay,
+            "chats": status.conversations,
+            "messages": status.messages,
+        }
+        return made, summary
+
+    try:
+        made, summary = run(recover())
+    except BaseException:
+        if is_home(app.home):
+            say(f"this device has joined the account, in {app.home}; `sealkeep sync` goes on fetching")
+        raise
+    unreadable = [str(error) for error in summary.unreadable]
+    if as_json:
+        print_json(
+            {"type": "recover", **made, "name": name, "home": str(app.home), "unlock": unlock.method}
+            | {"unreadable": unreadable}
+        )
+        return
+    click.echo(f"Restored {count(made['messages'], 'message')} in {count(made['chats'], 'chat')}.")
+    click.echo(f"Your vault is in {app.home}, {_kept(unlock.method)}; it is device {made['device']} of the account.")
+    for line in unreadable:
+        say(f"not readable: {line}")
+
+
+def _kept(method: str) -> str:
+    return "locked by this system's keyring" if method == "keyring" else "locked by your passphrase"
+
+
+def _write_kit(path: Path, text: str) -> None:
+    """Write the kit for its owner alone, durably, and never over anything."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read_kit(path: Path) -> str:
+    with path.open("rb") as file:
+        # A kit of another program's encoding is prose with odd letters; its lines are ASCII.
+        return file.read(_LONGEST_KIT).decode("utf-8", "replace")

@@ -53,6 +53,15 @@ class PageItem:
 
 
 @dataclass(frozen=True, slots=True)
+class Trailer:
+    """The end of a page: where to go on, whether there is more, and the relay's incarnation."""
+
+    position: int
+    more: bool
+    incarnation: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """A page with its trailer: where to go on, whether there is more, and the relay's incarnation."""
 
@@ -134,6 +143,8 @@ def decode_heads(data: bytes) -> Heads:
                 ObjectId(octets(header_id, "a head's id")),
             )
         )
+    if len({head.device for head in heads}) < len(heads):
+        raise MalformedError("malformed", "the heads name a device twice")
     return Heads(
         octets(value[1], "the incarnation", size=INCARNATION_SIZE),
         unsigned(value[2], "the position"),
@@ -158,25 +169,16 @@ def decode_wrap(item: cbor.Item) -> Wrap:
     return Wrap(unsigned(entry, "a wrap's entry"), unsigned(recipient, "a wrap's recipient"), wrap)
 
 
-def decode_page(items: Sequence[cbor.Item]) -> Page:
-    """A page of items that ends with its trailer. Raises `TransportError` where it is cut short, or `MalformedError`."""
-    # REL-10: "A client MUST treat a page without its trailer as cut short, and use a cursor only as a hint: what it has
-    # verified decides."
-    if not items or not isinstance(items[-1], list) or items[-1][:1] != [TRAILER]:
-        raise TransportError("the relay's answer was cut short")
-    _, position, more, incarnation = array(items[-1], "a trailer", size=4)
-    if not isinstance(more, bool):
-        raise MalformedError("malformed", "a trailer says whether there is more")
-    return Page(
-        tuple(_decode_item(item) for item in items[:-1]),
-        unsigned(position, "a position"),
-        more,
-        octets(incarnation, "the incarnation", size=INCARNATION_SIZE),
-    )
-
-
-def _decode_item(item: cbor.Item) -> PageItem:
+def decode_page_item(item: cbor.Item) -> PageItem | Trailer:
+    """One item of a page, or what ends it. Raises `MalformedError`."""
     kind = array(item, "a page item", empty=False)[0]
+    if kind == TRAILER:
+        _, position, more, incarnation = array(item, "a trailer", size=4)
+        if not isinstance(more, bool):
+            raise MalformedError("malformed", "a trailer says whether there is more")
+        return Trailer(
+            unsigned(position, "a position"), more, octets(incarnation, "the incarnation", size=INCARNATION_SIZE)
+        )
     if kind != SEGMENT_ITEM:
         raise MalformedError("unsupported", "a page holds an item of a kind that this version does not know")
     _, position, device, seq, header, summary, body = array(item, "a page item", size=7)
@@ -193,6 +195,18 @@ def _decode_item(item: cbor.Item) -> PageItem:
         summary,
         body,
     )
+
+
+def make_page(parts: Sequence[PageItem | Trailer]) -> Page:
+    """The page that ends with its trailer. Raises `TransportError` where it is cut short, or `MalformedError`."""
+    # REL-10: "A client MUST treat a page without its trailer as cut short, and use a cursor only as a hint: what it has
+    # verified decides."
+    items = tuple(part for part in parts if isinstance(part, PageItem))
+    if not parts or not isinstance(trailer := parts[-1], Trailer):
+        raise TransportError("the relay's answer was cut short")
+    if len(items) != len(parts) - 1:
+        raise MalformedError("malformed", "a page goes on behind its trailer")
+    return Page(items, trailer.position, trailer.more, trailer.incarnation)
 
 
 class EpochStaleError(RefusedError):
@@ -218,7 +232,7 @@ def decode_problem(status: int, data: bytes) -> ProblemAnswer:
     # final with a status below 500."
     try:
         problem = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TransportError(f"the relay answered with status {status} and no readable problem") from error
     code = problem.get("code") if isinstance(problem, dict) else None
     if not isinstance(code, str) or problem.get("type") != TYPE_PREFIX + code:

@@ -41,7 +41,8 @@ async def running(data: Path, host: str, port: int, settings: Settings) -> Async
         identity = load_identity(data)
         keys = TokenKeys(data, now=time.time(), max_age=settings.token_key_days * _DAY)
         relay = Relay(store, identity, keys, settings)
-        runner = web.ServerRunner(RelayServer(Routes(relay), settings), shutdown_timeout=settings.stop_seconds)
+        server = RelayServer(Routes(relay), settings)
+        runner = web.ServerRunner(server, shutdown_timeout=settings.stop_seconds)
         await runner.setup()
         sweeping = asyncio.ensure_future(_sweep(store))
         try:
@@ -51,6 +52,8 @@ async def running(data: Path, host: str, port: int, settings: Settings) -> Async
             except OSError as error:
                 raise OpenError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
             yield Listening(_url(host, _port(runner)), identity.public, store.incarnation)
+            await site.stop()
+            await server.drain()
         finally:
             await runner.cleanup()
             await asyncio.gather(sweeping, return_exceptions=True)

@@ -29,8 +29,8 @@ import zstandard
 from sealkeep_client import Passphrase, RecoveryKit, Vault
 from sealkeep_client.importers import open_exports
 from sealkeep_client.store import INTERACTIVE, message_rows
-from sealkeep_client.store._database import CIPHER
 from sealkeep_client.store._database import _SETTINGS as SETTINGS
+from sealkeep_client.store._database import CIPHER
 from sealkeep_client.store._schema import SCHEMA
 from sealkeep_protocol.primitives import aead_open, aead_seal
 from sealkeep_protocol.records import Message, RecordIds, decode_body, encode_body

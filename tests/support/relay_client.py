@@ -226,7 +226,7 @@ class RelayClient:
         self.url = url
         self.identity = identity
         self._http: aiohttp.ClientSession | None = None
-        self._tokens: dict[tuple[AccountId, Signer], str] = {}
+        self.tokens: dict[tuple[AccountId, Signer], str] = {}
 
     async def __aenter__(self) -> RelayClient:
         self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
@@ -269,9 +269,9 @@ class RelayClient:
     async def token(self, author: Author) -> str:
         """The device's token; asked for once."""
         key = (author.owner.account, author.signer)
-        if key not in self._tokens:
-            self._tokens[key] = (await self.login(author.owner, author.signer, author.keys)).value[1]
-        return self._tokens[key]
+        if key not in self.tokens:
+            self.tokens[key] = (await self.login(author.owner, author.signer, author.keys)).value[1]
+        return self.tokens[key]
 
     async def as_device(self, author: Author, method: str, rest: str, body: Any = None, **headers: str) -> Answer:
         authorization = f"Bearer {await self.token(author)}"

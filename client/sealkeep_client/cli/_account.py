@@ -13,6 +13,7 @@ import click
 from sealkeep_client.cli._app import App, json_option, pass_app, run
 from sealkeep_client.cli._output import bold, count, print_json, say
 from sealkeep_client.cli._progress import progress_bar
+from sealkeep_protocol.errors import UsageError
 
 if TYPE_CHECKING:
     from sealkeep_client.kit import RecoveryKit
@@ -65,7 +66,7 @@ def init_command(app: App, relay: str, kit: Path, name: str, as_json: bool) -> N
 
     unlock = app.unlock_new()
     if kit.exists():
-        raise click.UsageError(f"{kit} exists already; give another name with --kit, sealkeep never writes over a kit")
+        raise UsageError(f"{kit} is there already: a kit is never written over; give another name with --kit")
     written: list[RecoveryKit] = []
 
     def keep(page: RecoveryKit) -> None:
@@ -164,10 +165,14 @@ def _write_kit(path: Path, text: str) -> None:
     """Write the kit for its owner alone, durably, and never over anything."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        path.unlink()
+        raise
 
 
 def _read_kit(path: Path) -> str:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import platformdirs
 
+from sealkeep_client.cli._failures import Stopped
+
 if TYPE_CHECKING:
     from sealkeep_client.store import Unlock
     from sealkeep_client.vault import Vault
@@ -51,14 +53,19 @@ class App:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run on an event loop; Ctrl-C cancels the work and comes out as `KeyboardInterrupt` when it has been put down."""
+    """Run on an event loop. Ctrl-C cancels the work, and raises `Stopped` when it has been put down."""
     factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     if sys.platform != "win32":
         import uvloop
 
         factory = uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(work)
+    try:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            return runner.run(work)
+    except KeyboardInterrupt:
+        if sys.stderr.isatty():
+            click.echo(err=True)  # below the ^C that the terminal shows
+        raise Stopped from None
 
 
 def json_option(command: Command) -> Command:

@@ -20,6 +20,10 @@ from sealkeep_protocol.errors import (
 FAILED, USAGE, MISBEHAVED, STOPPED = 1, 2, 3, 130
 
 
+class Stopped(Exception):  # noqa: N818 (nothing went wrong)
+    """The person pressed Ctrl-C, and the work has been put down."""
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """The exit status and the lines for standard error, without the leading `sealkeep:`."""
@@ -78,6 +82,8 @@ _REFUSALS: Final = {
 
 def explain(error: BaseException) -> Explanation:
     """Say what an error means."""
+    if isinstance(error, (Stopped, click.Abort, KeyboardInterrupt)):
+        return Explanation(STOPPED, ("stopped: nothing is lost; the same command again goes on from here",))
     if isinstance(error, click.UsageError):
         return _usage(error)
     if isinstance(error, click.ClickException):

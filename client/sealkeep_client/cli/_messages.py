@@ -118,18 +118,19 @@ class Hits:
             if begin > 1:
                 text = "…" + text[begin:]
                 spans = [(start - begin + 1, end - begin + 1) for start, end in spans]
-            text = cut(text, columns)
+            shorter = cut(text, columns)
+            if shorter != text:  # the ellipsis is no hit
+                text, end = shorter, len(shorter) - 1
+                spans = [(start, min(stop, end)) for start, stop in spans if start < end]
         return "".join(_marked(text, spans))
 
 
 def _marked(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[str]:
     done = 0
     for start, end in spans:
-        if start >= len(text):
-            break
         yield text[done:start]
         yield highlight(text[start:end])
-        done = min(end, len(text))
+        done = end
     yield text[done:]
 
 

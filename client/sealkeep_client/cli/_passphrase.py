@@ -12,7 +12,7 @@ from typing import Final
 import click
 
 from sealkeep_client.store import Keyring, Passphrase, Unlock, unlock_method
-from sealkeep_protocol.errors import StoreError
+from sealkeep_protocol.errors import StoreError, UsageError
 
 VARIABLE: Final = "SEALKEEP_PASSPHRASE"
 _NOWHERE: Final = (
@@ -21,7 +21,7 @@ _NOWHERE: Final = (
 
 
 def for_home(home: Path) -> Unlock:
-    """How a home is opened. Raises `StoreError` where there is none, `click.UsageError` without a passphrase."""
+    """How a home is opened. Raises `StoreError` where there is none, `UsageError` without a passphrase."""
     method = unlock_method(home)
     if method is None:
         raise StoreError(
@@ -34,9 +34,7 @@ def for_home(home: Path) -> Unlock:
     if given is None and _is_terminal():
         given = _ask(f"Passphrase of {home}: ")
     if given is None:
-        raise click.UsageError(
-            f"this vault needs its passphrase: set {VARIABLE}, or run this on a terminal to be asked"
-        )
+        raise UsageError(f"this vault needs its passphrase: set {VARIABLE}, or run this on a terminal to be asked")
     return Passphrase(_not_empty(given))
 
 
@@ -50,17 +48,17 @@ def for_new_home(home: Path) -> Unlock:
     if _keyring_keeps():
         return Keyring()
     if not _is_terminal():
-        raise click.UsageError(_NOWHERE)
+        raise UsageError(_NOWHERE)
     click.echo("A passphrase protects what is kept on this device. Nobody can tell you a forgotten one.", err=True)
     chosen = _not_empty(_ask("New passphrase: "))
     if _ask("The same again: ") != chosen:
-        raise click.UsageError("the two passphrases differ; nothing was made, try again")
+        raise UsageError("the two passphrases differ; nothing was made, try again")
     return Passphrase(chosen)
 
 
 def _not_empty(passphrase: str) -> str:
     if not passphrase:
-        raise click.UsageError("the passphrase is empty")
+        raise UsageError("the passphrase is empty")
     return passphrase
 
 
@@ -72,7 +70,7 @@ def _ask(prompt: str) -> str:
     try:
         return getpass.getpass(prompt, stream=sys.stderr)
     except EOFError:
-        raise click.UsageError("no passphrase was given") from None
+        raise UsageError("no passphrase was given") from None
 
 
 def _keyring_keeps() -> bool:

@@ -9,50 +9,32 @@ from collections.abc import Sequence
 
 import click
 
-from sealkeep_client.cli._failures import FAILED, STOPPED, USAGE, explain
+from sealkeep_client.cli._failures import FAILED, USAGE, explain
 from sealkeep_client.cli._group import sealkeep
 from sealkeep_client.cli._output import say
-
-BROKEN_PIPE = 141
-_STOPPED = "stopped: nothing is lost; the same command again goes on from here"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status. `arguments` are those of the process unless given."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    sealkeep.debug = False
     _forgive_encodings()
     try:
-        status = sealkeep.main(args=given, prog_name="sealkeep", standalone_mode=False)
+        status = sealkeep.main(args=arguments, prog_name="sealkeep", standalone_mode=False)
         sys.stdout.flush()
         return status if isinstance(status, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return USAGE
-    except (KeyboardInterrupt, click.Abort):
-        say(_STOPPED)
-        return STOPPED
     except BrokenPipeError:
         # Whoever read the output has seen enough. Nothing is left to be written at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
-    except Exception as error:
-        if _is_debug(given):
+        return FAILED
+    except (Exception, KeyboardInterrupt) as error:
+        if sealkeep.debug:
             traceback.print_exc()
         explanation = explain(error)
         say(*explanation.lines)
         return explanation.status
-
-
-def _is_debug(arguments: Sequence[str]) -> bool:
-    """Whether `--debug` stands among the global options, or the environment says so."""
-    if sealkeep.debug:
-        return True
-    for argument in arguments:
-        if argument == "--debug":
-            return True
-        if not argument.startswith("-"):
-            break
-    return bool(os.environ.get("SEALKEEP_DEBUG"))
 
 
 def _forgive_encodings() -> None:
@@ -61,6 +43,3 @@ def _forgive_encodings() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="replace")
-
-
-__all__ = ["FAILED", "STOPPED", "USAGE", "main"]

@@ -89,7 +89,8 @@ def anchor(record_id: bytes, prefix: str = "m") -> str:
 def _frame() -> tuple[bytes, bytes]:
     """The page before and after its chats."""
     style, script = _asset("page.css"), _asset("page.js")
-    policy = f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"
+    allowed = f"style-src '{_hash(style)}'; script-src '{_hash(script)}'"
+    policy = f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
     page = _asset("page.html").replace("{{policy}}", policy).replace("{{style}}", style).replace("{{script}}", script)
     before, _, after = page.partition("{{chats}}")
     return before.encode(), after.encode()

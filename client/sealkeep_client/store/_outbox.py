@@ -129,7 +129,7 @@ class Outbox:
                 return
             database.write(
                 "INSERT INTO outbox (kind, class, run, position, first, last)"
-                " VALUES (?, ?, ?, (SELECT ifnull(max(position), 0) + 1 FROM outbox), ?, ?)",
+                " VALUES (?, ?, ?, 1 + ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0), ?, ?)",
                 (kind, upload, run, first, last),
             )
 
@@ -218,19 +218,19 @@ class Outbox:
 
     def _spans(self, upload: int, run: int | None) -> Iterator[Span]:
         # A page at a time: many single marks may wait, and a statement must not stay open while the caller writes.
-        last = (-1, -1)
+        last = (-1, -1)  # position and first, which together name one range
         while True:
             found = self._database.rows(
-                "SELECT n, kind, class, run, position, first, last FROM outbox"
-                " WHERE class = ?1 AND (position, n) > (?2, ?3) AND (?4 IS NULL OR run = ?4)"
-                " ORDER BY position, n LIMIT 256",
+                "SELECT kind, class, run, position, first, last FROM outbox"
+                " WHERE class = ?1 AND (position, first) > (?2, ?3) AND (?4 IS NULL OR run = ?4)"
+                " ORDER BY position, first LIMIT 256",
                 (upload, *last, run),
             )
             for row in found:
-                yield Span(*row[1:])
+                yield Span(*row)
             if len(found) < 256:
                 return
-            last = found[-1][4], found[-1][0]
+            last = found[-1][3], found[-1][4]
 
     def add_pending(self, seq: int, header: bytes, summary: bytes, body: bytes, carried: Sequence[Span]) -> None:
         """Store a sealed segment and take what it carries out of the outbox, in one transaction.

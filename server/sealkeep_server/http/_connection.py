@@ -7,6 +7,7 @@ aiohttp logs parser errors together with the input; nothing of that is called he
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -22,15 +23,57 @@ from sealkeep_server.settings import Settings
 _MAX_HEADER_LINES = 64
 
 
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
 class RelayServer(web.Server):
     """Makes `RelayConnection`s; `settings` bounds them."""
 
-    def __init__(self, handler: Any, settings: Settings) -> None:
-        super().__init__(handler)
+    def __init__(self, handler: Handler, settings: Settings) -> None:
+        super().__init__(self._handle)
         self.settings = settings
+        self._handler = handler
+        self._under_way = 0
+        self._stopping: asyncio.Event | None = None  # set once nothing is under way any more
 
     def __call__(self) -> RequestHandler:
         return RelayConnection(self, loop=asyncio.get_running_loop(), settings=self.settings)
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if self._is_stopping():
+            return problem_response(ProblemError("unavailable", "The relay is stopping.", close=True))
+        self._under_way += 1
+        try:
+            response = await self._handler(request)
+        finally:
+            self._under_way -= 1
+            self._settle()
+        if self._is_stopping():
+            response.force_close()
+        return response
+
+    def _is_stopping(self) -> bool:
+        return self._stopping is not None
+
+    def _settle(self) -> None:
+        if self._stopping is not None and not self._under_way:
+            self._stopping.set()
+
+    async def drain(self) -> None:
+        """Close what is idle, and wait, for so long as the settings say, until requests under way have their answers.
+
+        (aiohttp's own shutdown stops reading, so that a body which is still arriving never does.)
+        """
+        self._stopping = asyncio.Event()
+        self._settle()
+        for connection in self.connections:
+            if isinstance(connection, RelayConnection):
+                connection.close_if_idle()
+        try:
+            async with asyncio.timeout(self.settings.stop_seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            log.warning("stopped-under-way", count=self._under_way)
 
 
 class RelayConnection(RequestHandler):
@@ -56,7 +99,9 @@ class RelayConnection(RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        if len(self._server.connections) > self._settings.connections:
+        if len(self._server.connections) > 2 * self._settings.connections:
+            self.force_close()  # too many to be told
+        elif len(self._server.connections) > self._settings.connections:
             retry = {"Retry-After": str(self._settings.retry_after_seconds)}
             self._refuse(ProblemError("busy", "Come back later.", headers=retry))
         else:
@@ -95,14 +140,21 @@ class RelayConnection(RequestHandler):
 
     def _idle(self) -> bool:
         """Whether the next bytes are a header's: no request is under way, and none waits to be."""
-        if self._waiter is None:  # busy, or new: what serves requests has not come to its first wait
-            waiting = self._request_count == 0
-        else:
-            waiting = not self._waiter.done()
-        return waiting and self.transport is not None
+        if self.transport is None or self._close:
+            return False
+        # Without a waiter it is busy, or so new that its task has not come to its first wait.
+        return self._request_count == 0 if self._waiter is None else not self._waiter.done()
+
+    def close_if_idle(self) -> None:
+        if self._idle():
+            self.force_close()
 
     def _refuse(self, problem: ProblemError) -> None:
-        """Answer and close without a request to answer."""
+        """Answer without a request to answer, and close.
+
+        The peer may still be sending: what it sends is thrown away for a while, since a reset would take the answer from
+        it.
+        """
         self._header_done()
         if self.transport is not None:
             body = problem_body(problem)
@@ -114,7 +166,10 @@ class RelayConnection(RequestHandler):
                 *(f"{name}: {value}" for name, value in problem.headers.items()),
             ]
             self.transport.write("\r\n".join([*head, "", ""]).encode("ascii") + body)
-        self.force_close()
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+        self.close()  # from here on `data_received` takes nothing
+        self._loop.call_later(self._settings.linger_seconds, self.force_close)
 
     # What aiohttp does by itself
 

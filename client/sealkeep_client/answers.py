@@ -171,7 +171,7 @@ def decode_wrap(item: cbor.Item) -> Wrap:
 
 def decode_page_item(item: cbor.Item) -> PageItem | Trailer:
     """One item of a page, or what ends it. Raises `MalformedError`."""
-    kind = array(item, "a page item", empty=False)[0]
+    kind = unsigned(array(item, "a page item", empty=False)[0], "the kind of a page item")
     if kind == TRAILER:
         _, position, more, incarnation = array(item, "a trailer", size=4)
         if not isinstance(more, bool):

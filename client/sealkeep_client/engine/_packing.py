@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from sealkeep_client.engine._state import Account
@@ -33,7 +33,8 @@ Record: TypeAlias = Contact | Conversation | Message | Mark
 MAX_LIVE_RECORDS: Final = 64
 _FULL_ENOUGH: Final = 0.96  # of the cap: filling closer costs more than the padding
 _FIRST_GUESS: Final = 40.0  # packed bytes a record
-_ATTEMPTS: Final = 5
+_ATTEMPTS: Final = 8
+_GUESSES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,45 +56,53 @@ class Packer:
 
     @property
     def wanted(self) -> int:
-        """How many records to offer `pack`: enough to fill a body."""
-        return min(MAX_RECORDS, int(1.25 * MAX_PACKED / self._density) + 64)
+        """How many records to offer `pack`: enough to fill a body, as far as the ones before tell."""
+        return min(MAX_RECORDS, int(1.25 * MAX_PACKED / self._density) + MAX_LIVE_RECORDS)
+
+    def wants_more(self, packed: Packed) -> bool:
+        """Whether a body that took all it was offered has room for many more."""
+        roomy = max(len(packed.data) / MAX_PACKED, packed.content_length / MAX_CONTENT) < _FULL_ENOUGH
+        return roomy and not packed.full and packed.count < MAX_RECORDS
 
     def pack(self, records: Sequence[Record], segment_class: SegmentClass) -> Packed:
         """Pack as many of the first records as fit. Raises `ValueError` where not even one does."""
         compressed = segment_class is not SegmentClass.LIVE
-        low, high = (
-            0,
-            min(len(records), MAX_RECORDS if compressed else MAX_LIVE_RECORDS),
-        )  # `low` fits, `high` may
-        count, best = high, None
-        if compressed:
-            count = min(high, max(1, int(MAX_PACKED / self._density)))
-        for _ in range(_ATTEMPTS):
+        # So many fit, and so many do not.
+        low, high = 0, min(len(records), MAX_RECORDS if compressed else MAX_LIVE_RECORDS) + 1
+        count = min(high - 1, max(1, self._guess(records))) if compressed else high - 1
+        best: Packed | None = None
+        attempts = 0
+        while low + 1 < high and (best is None or attempts < _ATTEMPTS):
+            attempts += 1
             content, data = _encode(records[:count], compressed=compressed)
-            size = len(data)
-            if size <= MAX_PACKED and len(content) <= MAX_CONTENT:
-                low = count
-                best = Packed(count, data, compressed, len(content), full=False)
-                if count == high or size >= _FULL_ENOUGH * MAX_PACKED:
+            fill = max(len(data) / MAX_PACKED, len(content) / MAX_CONTENT)
+            if fill <= 1:
+                low, best = count, Packed(count, data, compressed, len(content), full=False)
+                if fill >= _FULL_ENOUGH:
                     break
-                guess = int(count * 0.99 * MAX_PACKED / max(size, 1))
+                guess = int(count * 0.99 / fill)
             else:
-                high = count - 1
-                guess = int(count * min(0.98 * MAX_PACKED / size, 0.98 * MAX_CONTENT / len(content)))
-            if high <= low:
-                break
-            count = min(high, max(low + 1, guess))
-        while best is None:  # a few large records: halve until they fit
-            if high < 1:
-                raise ValueError("a record does not fit a body")
-            count = max(1, high // 2)
-            content, data = _encode(records[:count], compressed=compressed)
-            if len(data) <= MAX_PACKED and len(content) <= MAX_CONTENT:
-                best = Packed(count, data, compressed, len(content), full=False)
-            high = count - 1
-        if best.count >= 256:
+                high = count
+                guess = int(count * 0.98 / fill)
+            # Records differ: where the density so far leads nowhere new, or not soon, halve what is left.
+            count = guess if low < guess < high and attempts < _GUESSES else (low + high) // 2
+        if best is None:
+            raise ValueError("a record does not fit a body")
+        full = best.count < len(records)
+        if full or best.count >= 256:  # a few records say little of the next ones, unless they fill a body
             self._density = max(1.0, len(best.data) / best.count)
-        return Packed(best.count, best.data, compressed, best.content_length, full=best.count < len(records))
+        return replace(best, full=full)
+
+    def _guess(self, records: Sequence[Record]) -> int:
+        """How many records to try first: by the density of those before, and by what their texts alone amount to."""
+        count, size = 0, 0
+        most = int(MAX_PACKED / self._density)
+        for record in records:
+            size += len(record.text or "") if isinstance(record, Message | Mark) else 0
+            if count >= most or size > MAX_CONTENT:
+                break
+            count += 1
+        return count
 
 
 def _encode(records: Sequence[Record], *, compressed: bool) -> tuple[bytes, bytes]:

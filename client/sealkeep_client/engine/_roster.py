@@ -17,8 +17,8 @@ from sealkeep_protocol.roster import MAX_ENTRY, Entry, Roster, decode_entry, fol
 def extend_roster(account: Account, entries: Sequence[bytes], head: int, known: HeaderIds) -> Account:
     """Judge the entries that follow the verified roster; `head` is the number of the relay's last one.
 
-    Raises `HistoryError` (`rollback`, `fork`, `roster`), other peer errors, or `RefusedError` (`revoked`) where the
-    entries remove this device.
+    Raises `HistoryError` (`rollback`, `fork`, `roster`), other peer errors, or `RemovedError` where the entries remove
+    this device.
     """
     # ROS-14: "A client MUST refuse a roster that is shorter than, or differs from, one that it has verified, with the
     # code `rollback` or `fork`."
@@ -29,12 +29,25 @@ def extend_roster(account: Account, entries: Sequence[bytes], head: int, known: 
         )
     roster = account.roster
     for entry in entries:
-        roster = roster.append(entry)
+        try:
+            roster = roster.append(entry)
+        except HistoryError as error:
+            decoded = decode(entry)
+            if decoded.number == roster.number + 1 and decoded.previous != roster.head:
+                raise HistoryError("fork", "the relay's roster is another one than was verified") from error
+            raise
     check_pins(account, roster, known)
     account = replace(account, roster=roster)
     if not roster.devices[account.device].active:
-        raise RefusedError("revoked", "this device was removed from the account", status=403)
+        raise RemovedError
     return account
+
+
+class RemovedError(RefusedError):
+    """This device was removed: its verified roster says so, not only the relay."""
+
+    def __init__(self) -> None:
+        super().__init__("revoked", "this device was removed from the account", status=403)
 
 
 def check_pins(account: Account, roster: Roster, known: HeaderIds) -> None:

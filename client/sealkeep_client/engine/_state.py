@@ -18,7 +18,8 @@ from sealkeep_protocol.types import AccountId, DeviceId
 class Account:
     """The device's own number and keys, the relay's pinned identity, and all that was verified so far.
 
-    `feeds` holds the verified head of each feed, the own one included; `incarnation` and `position` are the cursor.
+    `feeds` holds the verified head of each feed, the own one included; `incarnation` and `position` are the cursor, and
+    `rereads` says that it began anew in another store, which shows what was verified before once more.
     """
 
     device: DeviceId
@@ -29,6 +30,7 @@ class Account:
     feeds: Mapping[int, Feed] = field(default_factory=lambda: MappingProxyType({}))
     incarnation: bytes | None = None
     position: int = 0
+    rereads: bool = False
 
     @property
     def id(self) -> AccountId:

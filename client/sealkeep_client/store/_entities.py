@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import count
 from typing import NamedTuple
 
 import cbor2
@@ -13,11 +14,14 @@ from sealkeep_client.store._outbox import Outbox, RecordKind
 from sealkeep_protocol.errors import StoreError
 from sealkeep_protocol.records import (
     Contact,
+    ContactKey,
     Conversation,
     ConversationKey,
     RecordIds,
     contact_from_fields,
     contact_to_fields,
+    contacts_from_fields,
+    contacts_to_fields,
     conversation_from_fields,
     conversation_to_fields,
     join_contacts,
@@ -118,7 +122,7 @@ class Entities:
             self.forget()
         self._ids[number], self._keys[number] = row[0], ConversationKey(*row[1:])
 
-    def count(self, number: int, more: int) -> None:
+    def count_messages(self, number: int, more: int) -> None:
         """Add to a conversation's number of messages."""
         self._database.write("UPDATE conversations SET messages = messages + ? WHERE n = ?", (more, number))
 
@@ -157,26 +161,31 @@ class Entities:
 
     def put_contacts(self, records: Iterable[Contact], upload: int | None, run: int) -> Put:
         """Join records of contacts; what is new to this device is queued in class `upload`, if any."""
-        put = Put()
+        joined: dict[ContactKey, Contact] = {}
         for record in records:
-            record_id = self._record_ids().contact(record.key)
-            row = self._database.row("SELECT n, fields FROM contacts WHERE id = ?", (record_id,))
-            if row is not None:
-                record = join_contacts(contact_from_fields(cbor2.loads(row[1])), record)
-            fields = cbor2.dumps(contact_to_fields(record))
-            if row is not None and fields == row[1]:
-                put = put.plus(Put(unchanged=1))
-                continue
-            if row is None:
-                number = int(self._database.value("SELECT ifnull(max(n), 0) + 1 FROM contacts"))
-                self._database.write("INSERT INTO contacts VALUES (?, ?, ?)", (number, record_id, fields))
-            else:
-                number = row[0]
+            other = joined.get(record.key)
+            joined[record.key] = record if other is None else join_contacts(other, record)
+        name = self._record_ids().contact
+        wanted = {name(key): contact for key, contact in joined.items()}
+        found = self._database.among("SELECT id, n, fields FROM contacts WHERE id IN carray(?)", list(wanted))
+        known = contacts_from_fields([cbor2.loads(fields) for _, _, fields in found])
+        changed = 0
+        for (record_id, number, stored), contact in zip(found, known, strict=True):
+            fields = cbor2.dumps(contact_to_fields(join_contacts(contact, wanted.pop(record_id))))
+            if fields != stored:
                 self._database.write("UPDATE contacts SET fields = ? WHERE n = ?", (fields, number))
+                self._queue(RecordKind.CONTACT, number, upload, run)
+                changed += 1
+        if wanted:
+            first = int(self._database.value("SELECT ifnull(max(n), 0) + 1 FROM contacts"))
+            rows = zip(count(first), wanted, map(cbor2.dumps, contacts_to_fields(list(wanted.values()))))
+            self._database.write_many("INSERT INTO contacts VALUES (?, ?, ?)", list(rows))
+            if upload is not None:
+                self._outbox.add(RecordKind.CONTACT, upload, run, first, first + len(wanted) - 1)
+                self._changes.now.outbox = True
+        if wanted or changed:
             self._changes.now.contacts = True
-            self._queue(RecordKind.CONTACT, number, upload, run)
-            put = put.plus(Put(added=1) if row is None else Put(changed=1))
-        return put
+        return Put(len(wanted), changed, len(found) - changed)
 
     def contact(self, record_id: bytes) -> Contact | None:
         """A contact by id."""
@@ -206,7 +215,8 @@ class Entities:
             rows = self._database.rows(
                 "SELECT n, fields FROM contacts WHERE n BETWEEN ? AND ? ORDER BY n LIMIT ?", (first, last, limit)
             )
-            return [(n, contact_from_fields(cbor2.loads(fields))) for n, fields in rows]
+            contacts = contacts_from_fields([cbor2.loads(fields) for _, fields in rows])
+            return [(row[0], contact) for row, contact in zip(rows, contacts, strict=True)]
         rows = self._database.rows(
             "SELECT n, fields FROM conversations WHERE n BETWEEN ? AND ? AND fields IS NOT NULL ORDER BY n LIMIT ?",
             (first, last, limit),

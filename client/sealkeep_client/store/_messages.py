@@ -15,7 +15,7 @@ from sealkeep_client.store._changes import MOST, Tracker
 from sealkeep_client.store._database import Database
 from sealkeep_client.store._entities import Entities, Put
 from sealkeep_client.store._outbox import Outbox, RecordKind, UploadClass
-from sealkeep_client.store._rows import MessageRows, message_columns, message_of
+from sealkeep_client.store._rows import MessageRows, message_columns, message_of, messages_of
 from sealkeep_client.store._states import (
     MARKED,
     TOMBSTONE,
@@ -126,7 +126,7 @@ class Messages:
     def _count(self, rows: MessageRows, numbers: list[int], conversations: Sequence[int], new: Sequence[bytes]) -> None:
         changes = self._changes.now
         for index, more in Counter(conversations).items():
-            self._entities.count(numbers[index], more)
+            self._entities.count_messages(numbers[index], more)
             if len(new) > MOST:
                 changes.touch_all(rows.conversation_ids[index])
         if len(new) <= MOST:
@@ -254,8 +254,8 @@ class Messages:
         conversation = row.conversation
         if message.conversation != self._entities.key(conversation):
             conversation = self._entities.number_of(message.conversation)
-            self._entities.count(row.conversation, -1)
-            self._entities.count(conversation, 1)
+            self._entities.count_messages(row.conversation, -1)
+            self._entities.count_messages(conversation, 1)
         columns = (conversation, *message_columns(message), state_flags(after))
         reindexed = self._reindex(row.n, _shown_text(before), shown.message.text)
         if columns == row[2:] and after.others.keys() == before.others.keys():
@@ -296,8 +296,8 @@ class Messages:
             " ORDER BY n LIMIT ?",
             (first, last, limit),
         )
-        key = self._entities.key
-        return [(row[0], message_of(key(row[1]), *row[2:])) for row in rows]
+        keys = [self._entities.key(row[1]) for row in rows]
+        return list(zip((row[0] for row in rows), messages_of(keys, [row[2:] for row in rows]), strict=True))
 
 
 def _shown_text(state: MessageState) -> str | None:

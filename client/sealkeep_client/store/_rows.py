@@ -23,6 +23,7 @@ from sealkeep_protocol.records import (
     Precision,
     Range,
     RecordIds,
+    messages_from_columns,
 )
 
 _REST: Final = (
@@ -46,7 +47,6 @@ _REST: Final = (
     (24, "extension"),
 )
 _NUMBERS: Final = tuple(number for number, _ in _REST)
-_NAMES: Final = dict(_REST)
 _get_rest = attrgetter(*(name for _, name in _REST))
 _get_columns = attrgetter("time", "precision", "rank", "kind", "author", "text")
 _UNITS: Final = (1, 1_000, 60_000, 86_400_000)  # of spec §7.3's precisions, in milliseconds
@@ -137,19 +137,28 @@ def message_of(
     key: ConversationKey, time: int, rank: int, kind: int, author: str | None, text: str | None, rest: bytes
 ) -> Message:
     """The message of a row."""
-    values = cbor2.loads(rest)
-    time += values.pop(4, 0)
-    named: dict[str, Any] = {"precision": 1} | {_NAMES[number]: value for number, value in values.items()}
-    for name in ("source", "reply_to", "thread"):
-        if type(named.get(name)) is list:
-            named[name] = _tuples(named[name])
-    if "native" in named:
-        named["native"] = NativeIdentity(*named["native"])
-    if "ranges" in named:
-        named["ranges"] = read_ranges(named["ranges"])
-    if "attachments" in named:
-        named["attachments"] = read_attachments(named["attachments"])
-    return Message(conversation=key, time=time, rank=rank, kind=kind, author=author, text=text, **named)
+    return messages_of([key], [(time, rank, kind, author, text, rest)])[0]
+
+
+def messages_of(keys: Sequence[ConversationKey], rows: Sequence[Sequence[Any]]) -> list[Message]:
+    """The messages of rows (time, rank, kind, author, text, rest), with the key of each one's conversation."""
+    if not rows:
+        return []
+    times, ranks, kinds, authors, texts, rests = zip(*rows, strict=True)
+    maps = [cbor2.loads(rest) for rest in rests]
+    columns: dict[int, Sequence[Any]] = {
+        number: [values.get(number) for values in maps] for number in set[int]().union(*maps)
+    }
+    if 4 in columns:
+        times = tuple(time + (beyond or 0) for time, beyond in zip(times, columns[4], strict=True))
+    for number, read in _READERS.items():
+        if number in columns:
+            columns[number] = [None if value is None else read(value) for value in columns[number]]
+    seconds = int(Precision.SECONDS)
+    precisions = columns.get(5)
+    columns[5] = [seconds if p is None else p for p in precisions] if precisions else [seconds] * len(rows)
+    columns |= {1: keys, 4: times, 8: ranks, 9: kinds, 10: authors, 13: texts}
+    return messages_from_columns(len(rows), columns)
 
 
 def write_range(value: Range) -> list[Any]:
@@ -182,3 +191,13 @@ def read_attachments(value: Iterable[dict[int, Any]]) -> tuple[Attachment, ...]:
 
 def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if type(value) is list else value
+
+
+_READERS: Final = {
+    2: _tuples,
+    3: lambda value: NativeIdentity(*value),
+    14: read_ranges,
+    16: _tuples,
+    18: _tuples,
+    22: read_attachments,
+}

@@ -25,10 +25,11 @@ from sealkeep_client.answers import (
     decode_challenge,
     decode_heads,
     decode_info,
-    decode_page,
+    decode_page_item,
     decode_problem,
     decode_token,
     decode_wrap,
+    make_page,
 )
 from sealkeep_client.transport._session import Credentials, Parts
 from sealkeep_protocol import cbor
@@ -140,7 +141,9 @@ class HttpRelay:
 
     async def _page(self, name: str, query: dict[str, str]) -> Page:
         async with self._request("GET", self._path(name), query=query, authorized=True) as response:
-            return decode_page(await self._sequence(response, item=MAX_ITEM, total=_MAX_PAGE))
+            return make_page(
+                [decode_page_item(item) for item in await self._sequence(response, item=MAX_ITEM, total=_MAX_PAGE)]
+            )
 
     async def _answer(
         self,

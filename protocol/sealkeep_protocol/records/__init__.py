@@ -7,6 +7,8 @@ from sealkeep_protocol.records._columns import MAX_RECORDS, Body, Unknown, decod
 from sealkeep_protocol.records._fields import (
     contact_from_fields,
     contact_to_fields,
+    contacts_from_fields,
+    contacts_to_fields,
     conversation_from_fields,
     conversation_to_fields,
     encoded_size,
@@ -14,6 +16,7 @@ from sealkeep_protocol.records._fields import (
     mark_to_fields,
     message_from_fields,
     message_to_fields,
+    messages_from_columns,
     messages_from_fields,
     messages_to_fields,
 )
@@ -94,6 +97,8 @@ __all__ = [
     "conflict_key",
     "contact_from_fields",
     "contact_to_fields",
+    "contacts_from_fields",
+    "contacts_to_fields",
     "conversation_from_fields",
     "conversation_to_fields",
     "decode_body",
@@ -110,6 +115,7 @@ __all__ = [
     "merge",
     "message_from_fields",
     "message_to_fields",
+    "messages_from_columns",
     "messages_from_fields",
     "messages_to_fields",
     "order_key",

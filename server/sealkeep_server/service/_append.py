@@ -182,8 +182,8 @@ class Batch:
         self._same(verified, place.stored)
 
     def _same(self, verified: VerifiedHeader, stored: Placed) -> None:
-        # SEG-17: "A relay MUST answer the same header at the same place with the same receipt, and a different one as
-        # `fork`."
+        # SEG-17: "A relay MUST answer the same header at the same place with the same receipt (within one incarnation),
+        # and a different one as `fork`."
         if stored.header_id != verified.id:
             raise ProblemError("fork", "Another header stands at this seq.")
         self._receipts.append(self._receipt(verified.id, stored.position))

@@ -62,7 +62,7 @@ class Tokens:
     async def login(self, account: AccountId, challenge: bytes, login: bytes) -> Token:
         """Take the answer to a challenge. Raises `ProblemError` or `PeerError`."""
         # REL-07: "A token MUST be bound to one account and signer and expire; a relay MUST refuse a challenge that is
-        # expired or not its own."
+        # expired (after 120 s) or not its own, and a login for another challenge, signer or identity."
         challenge_id, said = verify_challenge(challenge, account, self._identity.public)
         if said.expires <= self._now() * 1000:
             raise ProblemError("unauthorized", "The challenge has expired; ask for another one.")

@@ -57,7 +57,7 @@ class Packer:
     @property
     def wanted(self) -> int:
         """How many records to offer `pack`: enough to fill a body, as far as the ones before tell."""
-        return min(MAX_RECORDS, int(1.25 * MAX_PACKED / self._density) + MAX_LIVE_RECORDS)
+        return min(MAX_RECORDS, int(1.08 * MAX_PACKED / self._density) + MAX_LIVE_RECORDS)
 
     def wants_more(self, packed: Packed) -> bool:
         """Whether a body that took all it was offered has room for many more."""

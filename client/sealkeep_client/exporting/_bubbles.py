@@ -43,8 +43,9 @@ _PREVIEW: Final = 100  # characters
 def preview(message: Message) -> str:
     """The beginning of a message, on one line, as plain text."""
     text = " ".join(message.text[: 2 * _PREVIEW].split()) if message.text else ""
-    if not text:
-        return say.label(message.kind) if message.kind != Kind.TEXT else ""
+    if not text and message.kind != Kind.TEXT:
+        named = next((one for one in message.attachments or () if one.role != "thumbnail"), None)
+        text = f"{say.sign(message.kind)} {say.file_name(named, message.kind) if named else say.label(message.kind)}"
     return text if len(text) <= _PREVIEW else text[:_PREVIEW].rstrip() + "…"
 
 
@@ -113,7 +114,7 @@ def _forwarded(message: Message) -> str:
     if message.forwarded is None:
         return ""
     origin = say.words(message.forwarded, "from", "name", "author", "from_id", "saved_from")
-    return f"<span class=fw>↪ Forwarded{f' from {name(origin)}' if origin else ''}</span>"
+    return f"<span class=fw>↪\ufe0e Forwarded{f' from {name(origin)}' if origin else ''}</span>"
 
 
 def _reactions(reactions: Sequence[Reaction], message: Message, names: Names) -> str:
@@ -272,8 +273,11 @@ def _told(message: Message, details: Mapping[str, Any]) -> str:
         heading = "Group call" if say.words(details, "action") in ("group_call", "conference_call") else heading
     else:
         action = say.words(details, "action")
-        heading = say.words(details, "amount", "memo") or (say.human(action) if action else heading)
-    known = ("action", "duration_seconds", "duration", "discard_reason", "information_text")
+        heading = say.words(details, "amount") if isinstance(details.get("amount"), str) else None
+        heading = heading or (say.human(action) if action else say.label(message.kind))
+    known = ["action", "duration_seconds", "duration", "discard_reason", "information_text"]
+    if details.get("amount") == heading:
+        known.append("amount")
     lines = [escape(" · ".join(facts))] if facts else []
     return _card(say.sign(message.kind), name(heading), lines + _rows(details, known))
 

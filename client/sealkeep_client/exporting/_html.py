@@ -29,7 +29,7 @@ from sealkeep_client.exporting._bubbles import CENTRED, bubble, preview, quoted,
 from sealkeep_client.exporting._markup import attribute, escape, name
 from sealkeep_client.exporting._names import Names, title_of
 from sealkeep_client.exporting._output import ByteWriter
-from sealkeep_client.exporting._phrases import service
+from sealkeep_client.exporting._phrases import gone, service
 from sealkeep_client.exporting._times import civil, day_of, iso_day, long_day
 from sealkeep_client.store import ContactEntry, ConversationView, MessageEntry, ViewEntry
 from sealkeep_protocol.records import ConversationKey, ConversationType, Direction, Message, MessageView, RecordIds
@@ -166,7 +166,7 @@ class _Chat:
         # Whose messages are being put together, up to when; None: nobody's.
         self._group: tuple[object, ...] | None = None
         self._until = 0
-        self._last: tuple[str | None, Message] | None = None
+        self._last: tuple[str | None, MessageView] | None = None
         # Two generations of (author, beginning) by id: the older goes when the younger is full.
         self._recent: dict[bytes, tuple[str | None, str]] = {}
         self._older: dict[bytes, tuple[str | None, str]] = {}
@@ -229,7 +229,7 @@ class _Chat:
         return quoted(message, who, shown, anchor(record_id))
 
     def _remember(self, record_id: bytes, author: str | None, view: MessageView) -> None:
-        self._last = (author, view.message)
+        self._last = (author, view)
         if view.tombstone is not None:
             return
         if len(self._recent) >= _REMEMBERED:
@@ -257,7 +257,10 @@ class _Chat:
         """The beginning of the newest message, with its author where there are more than two."""
         if self._last is None:
             return ""
-        author, message = self._last
+        author, view = self._last
+        message = view.message
+        if view.tombstone is not None:
+            return gone(view.tombstone.reason)
         if message.kind in CENTRED:
             return f"<bdi>{service(message, author)}</bdi>"
         shown = escape(preview(message))

@@ -136,9 +136,7 @@ class Batch:
         header_bytes, summary, body = _shape(item)
         view = await self._look()
         judged = self._judged or view.feed
-        key = view.state.roster.signing_key(Signer.device(self._device))
-        if key is None:
-            raise ProblemError("revoked")
+        key = await self._accounts.signer_key(self._account, Signer.device(self._device))
         # REL-08: "A relay MUST check of every header all that §6 lets it see without a key: frame, signature, address,
         # chain, roster head, epoch, pin, lengths, hashes, buckets."  The frame, the signature, the device of the address
         # and the bucket are checked here, the rest in `_judge`; the seq of the address is the header's place in the batch.
@@ -171,6 +169,9 @@ class Batch:
         """The view, read where there is none yet. The roster first: a feed's head that is newer than it does no harm."""
         if self._view is None or anew:
             state = await self._accounts.open(self._account)
+            if state.roster.signing_key(Signer.device(self._device)) is None:
+                # Removed since the request began: that comes before whatever else is wrong by now (REL-06).
+                raise ProblemError("revoked", "The account's roster, which needs no token, shows why.")
             self._view = _View(state, await self._store.feed_head(self._account, self._device))
         return self._view
 

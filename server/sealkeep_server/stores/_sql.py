@@ -49,7 +49,7 @@ def append_entry(
     pins: Sequence[Pin],
 ) -> None:
     # ROS-13: "The relay MUST accept an entry only if its number is the next one at the moment of its commit; the loser
-    # gets `roster-conflict`, rebases on the new head, and draws a fresh epoch secret and fresh wraps."
+    # gets `roster-conflict`, …"
     moved = tx.connection.execute(
         "UPDATE account SET roster = ?, roster_id = ? WHERE account = ? AND roster = ?",
         (entry.number, entry_id, account, entry.number - 1),

@@ -1,0 +1,212 @@
+"""Who owns an account: the rights of recovery keys (spec §5.4), and what a thief can and cannot do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sealkeep_protocol.errors import HistoryError
+from sealkeep_protocol.roster import Entry, Signer
+from support.accounts import MadeAccount, altered, device, kit, refused
+
+OWNER, STOLEN = device(1), device(2)
+
+
+@pytest.fixture
+def account() -> MadeAccount:
+    """The owner's phone (1) and tablet (2); the kit 0 lies in a drawer. The tablet is about to be stolen."""
+    account = MadeAccount(devices=2)
+    account.seal(1)
+    account.seal(2)
+    return account
+
+
+def rights(account: MadeAccount) -> list[int]:
+    """The recovery keys that have their right."""
+    return [key.number for key in account.roster.recovery_keys if key.has_right]
+
+
+def active(account: MadeAccount) -> list[int]:
+    return [item.number for item in account.roster.active_devices]
+
+
+def refuse(account: MadeAccount, entry: Entry, by: Signer, **fields: Any) -> None:
+    with refused(HistoryError, "roster"):
+        account.append(account.forge(altered(entry, signer=by, **fields), by))
+
+
+def test_a_device_that_replaces_the_kit_does_not_end_the_owners(account: MadeAccount) -> None:
+    """§5.4: a key that devices replaced keeps its right and ranks above the newer ones."""
+    account.replace_kit(by=STOLEN)
+    account.replace_kit(by=STOLEN)
+    assert rights(account) == [0, 1, 2]
+    assert account.roster.current_recovery_key.number == 2
+    assert [key.added_by for key in account.roster.recovery_keys] == [OWNER, STOLEN, STOLEN]
+    assert account.roster.signing_key(kit(0)) == account.recovery(0).signing.public
+
+
+def test_the_owner_reclaims_from_a_thief_who_replaced_the_kit_twice(account: MadeAccount) -> None:
+    """§5.4, ROS-11"""
+    account.replace_kit(by=STOLEN)
+    account.replace_kit(by=STOLEN)
+    account.remove(1, by=STOLEN, new_kit=True)  # ROS-16: the phone had set the first kit only; allowed all the same
+    assert active(account) == [2]
+    account.reclaim(by=0)
+    assert active(account) == [3]
+    assert rights(account) == [4]
+    fork = account.fork()
+    fork.change(kit(4))
+    for number in range(4):
+        assert account.roster.signing_key(kit(number)) is None
+        refuse(account, fork.entry(), kit(number))
+    assert account.roster.signing_key(STOLEN) is None
+
+
+def test_a_thief_cannot_reclaim_back(account: MadeAccount) -> None:
+    """§5.4: with no key that was younger than the owner's."""
+    account.replace_kit(by=STOLEN)
+    account.reclaim(by=0)
+    fork = account.fork()
+    fork.reclaim(by=2)
+    refuse(account, fork.entry(), kit(1))
+    refuse(account, fork.entry(), kit(0))
+    refuse(account, fork.entry(), STOLEN)
+
+
+def test_a_thiefs_kit_reclaims_where_the_owner_does_nothing(account: MadeAccount) -> None:
+    """§5.4: a kit is a kit; the owner's still ranks above it."""
+    account.replace_kit(by=STOLEN)
+    account.reclaim(by=1)
+    assert rights(account) == [0, 2]
+    account.reclaim(by=0)
+    assert rights(account) == [3]
+
+
+def test_a_close_by_a_younger_key_is_undone_by_an_older_ones_reclaim(account: MadeAccount) -> None:
+    """ROS-09"""
+    account.replace_kit(by=STOLEN)
+    account.close(by=1)
+    assert account.roster.is_closed
+    assert account.roster.closed_by == 1
+    assert not account.roster.close_is_final
+    account.reclaim(by=0)
+    assert not account.roster.is_closed
+    assert rights(account) == [2]
+    account.change(device(3))
+
+
+def test_after_a_close_only_an_older_keys_reclaim_is_taken(account: MadeAccount) -> None:
+    """ROS-09"""
+    account.replace_kit(by=STOLEN)
+    account.replace_kit(by=STOLEN)
+    reclaimed = account.fork()
+    reclaimed.reclaim(by=1)
+    changed = account.fork()
+    changed.change(kit(0), new_kit=True)
+    closed = account.fork()
+    closed.close(by=0)
+    account.close(by=1)
+    place = {"number": account.roster.number + 1, "previous": account.roster.head}
+    for number in (1, 2):
+        refuse(account, reclaimed.entry(), kit(number), **place)
+    refuse(account, reclaimed.entry(), OWNER, **place)
+    refuse(account, changed.entry(), kit(0), **place)
+    refuse(account, changed.entry(), OWNER, **place)
+    refuse(account, closed.entry(), kit(0), **place)
+    account.append(account.forge(altered(reclaimed.entry(), signer=kit(0), **place), kit(0)))
+
+
+def test_a_close_by_the_oldest_key_is_final(account: MadeAccount) -> None:
+    """ROS-09"""
+    account.replace_kit(by=STOLEN)
+    reclaimed = account.fork()
+    reclaimed.reclaim(by=1)
+    account.close(by=0)
+    assert account.roster.close_is_final
+    place = {"number": account.roster.number + 1, "previous": account.roster.head}
+    for number in (0, 1):
+        refuse(account, reclaimed.entry(), kit(number), **place)
+
+
+def test_the_owners_change_with_the_kit_ends_younger_keys(account: MadeAccount) -> None:
+    """§5.4: "an entry of any type that is signed by a recovery key and sets a new one"."""
+    account.replace_kit(by=STOLEN)
+    account.change(kit(0), remove=[2], new_kit=True)
+    assert rights(account) == [2]
+    assert active(account) == [1]
+    fork = account.fork()
+    fork.change(OWNER)
+    refuse(account, fork.entry(), kit(1))
+    refuse(account, fork.entry(), kit(0))
+    account.change(kit(2))
+
+
+def test_a_change_with_the_kit_that_sets_none_ends_nothing(account: MadeAccount) -> None:
+    """§5.4"""
+    account.replace_kit(by=STOLEN)
+    account.change(kit(0), add=1)
+    account.change(kit(1))
+    assert rights(account) == [0, 1]
+
+
+def test_a_younger_keys_replacement_does_not_touch_older_ones(account: MadeAccount) -> None:
+    """§5.4: "… ends the right of the signing key and of every key with a greater number"."""
+    for _ in range(3):
+        account.replace_kit(by=STOLEN)
+    account.change(kit(1), new_kit=True)
+    assert rights(account) == [0, 4]
+    account.change(kit(4), new_kit=True)
+    assert rights(account) == [0, 5]
+    assert account.roster.current_recovery_key.number == 5
+
+
+def test_a_key_that_lost_its_right_signs_nothing(account: MadeAccount) -> None:
+    """ROS-02"""
+    account.change(kit(0), new_kit=True)
+    changed, reclaimed, closed = account.fork(), account.fork(), account.fork()
+    changed.change(kit(1))
+    reclaimed.reclaim(by=1)
+    closed.close(by=1)
+    for fork in (changed, reclaimed, closed):
+        refuse(account, fork.entry(), kit(0))
+
+
+def test_removing_the_device_that_set_the_kit_takes_a_new_kit(account: MadeAccount) -> None:
+    """ROS-16: the thief knows the one it set."""
+    account.replace_kit(by=STOLEN)
+    good = account.compose(OWNER, remove=[2], new_kit=True).roster.last
+    assert good is not None
+    for signer in (OWNER, kit(0)):
+        refuse(account, altered(good, recovery=None), signer)
+    account.append(account.forge(good, OWNER))
+    assert account.roster.current_recovery_key.number == 2
+    assert account.roster.current_recovery_key.added_by == OWNER
+
+
+def test_the_first_device_set_the_first_kit(account: MadeAccount) -> None:
+    """ROS-16"""
+    good = account.compose(STOLEN, remove=[1], new_kit=True).roster.last
+    assert good is not None
+    refuse(account, altered(good, recovery=None), STOLEN)
+
+
+def test_removing_another_device_takes_none(account: MadeAccount) -> None:
+    """ROS-16: nor where the kit that the removed one had set is no longer the current one, or a kit set it."""
+    account.replace_kit(by=STOLEN)
+    account.replace_kit(by=OWNER)
+    account.remove(2, by=OWNER)
+    assert account.roster.current_recovery_key.number == 2
+    account.add(by=OWNER)
+    account.change(kit(0), new_kit=True)
+    account.remove(1, by=device(3))
+    assert active(account) == [3]
+
+
+def test_a_removed_thief_writes_nothing_more(account: MadeAccount) -> None:
+    """ROS-02, and it gets no wrap of the new epoch."""
+    composed = account.remove(2, by=OWNER)
+    assert [recipient for recipient, _ in composed.roster.recipients()] == [0, 1]
+    fork = account.fork()
+    fork.change(OWNER)
+    refuse(account, fork.entry(), STOLEN)

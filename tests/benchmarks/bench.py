@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import cbor2
 import zstandard
 
 from sealkeep_client import Passphrase, RecoveryKit, Vault
@@ -33,7 +34,7 @@ from sealkeep_client.store._database import _SETTINGS as SETTINGS
 from sealkeep_client.store._database import CIPHER
 from sealkeep_client.store._schema import SCHEMA
 from sealkeep_protocol.primitives import aead_open, aead_seal
-from sealkeep_protocol.records import Message, RecordIds, decode_body, encode_body
+from sealkeep_protocol.records import Message, RecordIds, contact_to_fields, decode_body, encode_body
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.relay import RelayProcess
@@ -115,11 +116,17 @@ def run(export: Path, base: Path, phase: str, relay: str) -> dict[str, float]:
 
 
 def floors(chosen: argparse.Namespace) -> dict[str, float]:
-    messages = [message for batch in batches(chosen.export) for message in batch]
+    read = [batch for source in open_exports([str(chosen.export)]) for batch in source.batches()]
+    messages = [message for batch in read for message in batch.messages]
+    contacts = {contact.key: contact for batch in read for contact in batch.contacts}
     ids = RecordIds(bytes(32))
+    people = [
+        (number, ids.contact(key), cbor2.dumps(contact_to_fields(contact)))
+        for number, (key, contact) in enumerate(contacts.items(), start=1)
+    ]
     rows = [message_rows(messages[start : start + BATCH], ids) for start in range(0, len(messages), BATCH)]
     prepared = list(prepare(rows))
-    seconds = timed(lambda: insert(prepared, Path(chosen.relay)))
+    seconds = timed(lambda: insert(prepared, people, Path(chosen.relay)))
     parts = [messages[start : start + BODY] for start in range(0, len(messages), BODY)]
     bodies: list[bytes] = []
     encode = timed(lambda: bodies.extend(encode_body([], [], part, []) for part in parts))
@@ -211,13 +218,18 @@ def prepare(rows: list[Any]) -> Iterator[tuple[list[tuple[Any, ...]], list[tuple
         number += len(batch)
 
 
-def insert(prepared: list[tuple[list[tuple[Any, ...]], list[tuple[int, str]]]], path: Path) -> None:
+def insert(
+    prepared: list[tuple[list[tuple[Any, ...]], list[tuple[int, str]]]], people: list[tuple[Any, ...]], path: Path
+) -> None:
+    """Every row that a restore leaves behind, made before and put in: messages, words and contacts."""
     connection = apsw.Connection(str(path))
     connection.execute(f"PRAGMA cipher = '{CIPHER}'")
     connection.execute(f"PRAGMA key = 'raw:{bytes(32).hex()}'")
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute(SETTINGS)
     connection.execute(SCHEMA)
+    with connection:
+        connection.executemany("INSERT INTO contacts VALUES (?, ?, ?)", people)
     for messages, words in prepared:
         with connection:
             connection.executemany("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)", messages)

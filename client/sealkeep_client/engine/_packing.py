@@ -32,6 +32,7 @@ Record: TypeAlias = Contact | Conversation | Message | Mark
 
 MAX_LIVE_RECORDS: Final = 64
 _FULL_ENOUGH: Final = 0.96  # of the cap: filling closer costs more than the padding
+_AIM: Final = 0.985  # of the cap, at first: a body that is too long is encoded again
 _FIRST_GUESS: Final = 40.0  # packed bytes a record
 _ATTEMPTS: Final = 8
 _GUESSES: Final = 5
@@ -96,7 +97,7 @@ class Packer:
     def _guess(self, records: Sequence[Record]) -> int:
         """How many records to try first: by the density of those before, and by what their texts alone amount to."""
         count, size = 0, 0
-        most = int(MAX_PACKED / self._density)
+        most = int(_AIM * MAX_PACKED / self._density)
         for record in records:
             size += len(record.text or "") if isinstance(record, Message | Mark) else 0
             if count >= most or size > MAX_CONTENT:

@@ -25,19 +25,20 @@ from sealkeep_client.engine._actions import (
     Steps,
     Waiting,
 )
-from sealkeep_client.engine._packing import Packer, seal_records
+from sealkeep_client.engine._packing import Packed, Packer, seal_records
 from sealkeep_client.engine._reading import ReadSegment, read_segment, verify_item
-from sealkeep_client.engine._roster import extend_roster, needs_wrap, unlock
+from sealkeep_client.engine._roster import RemovedError, extend_roster, needs_wrap, unlock
 from sealkeep_client.engine._state import Account
 from sealkeep_protocol.errors import HistoryError, MalformedError, PeerError, RefusedError
 from sealkeep_protocol.feeds import Feed, HeaderIds
 from sealkeep_protocol.records import RecordIds
-from sealkeep_protocol.segments import SealedSegment, VerifiedHeader, verify_header
+from sealkeep_protocol.segments import Head, SealedSegment, SegmentClass, VerifiedHeader, verify_header
 from sealkeep_protocol.statements import verify_receipt, verify_refusal
 from sealkeep_protocol.types import ObjectId
 
 BATCH: Final = 8  # segments in one append
 _REFUSALS: Final = 8  # in a row, before a relay is taken to refuse for ever
+_RACES: Final = 8  # in a row that others may win against this device while it reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +80,16 @@ class Sync:
         self._pending: dict[int, ObjectId] = {}
         self._carried: dict[int, int] = {}  # records by seq, of what this sync sealed
         self._sent_to = sent_to
-        self._rereads = False
         self._unreadable: list[PeerError] = []
-        self._read = self._records_read = 0
+        self._segments_read = self._records_read = 0
         self._written = self._records_written = 0
 
     def run(self) -> Steps[SyncReport]:
         """Sync once. Raises what the relay or its peers did wrong; nothing that fails a check is kept."""
         try:
             return (yield from self._run())
+        except RemovedError:
+            raise
         except RefusedError as refused:
             yield from self._confirm(refused)
             raise
@@ -95,14 +97,11 @@ class Sync:
     def _run(self) -> Steps[SyncReport]:
         yield from self._follow_roster()
         yield from self._load_tail()
-        heads: Heads = yield ReadHeads()
-        self._compare_heads(heads)
-        yield from self._check_own_feed(heads)
-        yield from self._read_changes(heads)
+        heads = yield from self._read()
         yield from self._write(heads.incarnation)
         return SyncReport(
             self.account,
-            segments_read=self._read,
+            segments_read=self._segments_read,
             records_read=self._records_read,
             segments_written=self._written,
             records_written=self._records_written,
@@ -115,20 +114,14 @@ class Sync:
         """Believe a relay that denies the account only as far as the roster proves it."""
         # REL-13: "On `revoked`, `closed` or `not-found` for its account a client MUST fetch the roster and believe the
         # first only with its own removal in it, the second only with the `close` in it; all else is `rollback`."
-        if (
-            refused.code not in ("revoked", "closed", "not-found")
-            or not self.account.roster.devices[self._device].active
-        ):
+        if refused.code not in ("revoked", "closed", "not-found"):
             return
-        try:
-            yield from self._follow_roster()
-        except RefusedError as again:
-            if again.code == "revoked":
-                raise
-        if not (refused.code == "closed" and self.account.roster.is_closed):
+        entries, head = yield ReadRoster(self.account.roster.number + 1)
+        account = extend_roster(self.account, entries, head, self._lookup)
+        if not (refused.code == "closed" and account.roster.is_closed):
             raise HistoryError(
                 "rollback", "the relay denies this account or device, which its roster does not bear out"
-            )
+            ) from refused
 
     @property
     def _device(self) -> int:
@@ -139,22 +132,28 @@ class Sync:
     def _follow_roster(self) -> Steps[None]:
         first = self.account.roster.number + 1
         entries, head = yield ReadRoster(first)
-        account = extend_roster(self.account, entries, head, self._known)
-        if entries or needs_wrap(account):
-            if needs_wrap(account):
-                account = yield from self._unlock(account, first, entries)
+        account = extend_roster(self.account, entries, head, self._lookup)
+        if needs_wrap(account):
+            account, entries = yield from self._unlock(account, first, entries)
+        if entries:
             yield SaveRoster(first, entries, account)
         self.account = account
 
-    def _unlock(self, account: Account, first: int, entries: Sequence[bytes]) -> Steps[Account]:
-        wraps: list[Wrap] = yield ReadWraps()
-        own = [wrap for wrap in wraps if wrap.recipient == account.device]
-        if not own:
-            raise HistoryError("missing", "the relay withholds this device's key of the current epoch")
-        newest = max(own, key=lambda wrap: wrap.entry)
-        if newest.entry < first or newest.entry - first >= len(entries):
-            raise HistoryError("missing", "the relay shows an old key instead of the current epoch's")
-        return unlock(account, entries[newest.entry - first], newest.wrap)
+    def _unlock(self, account: Account, first: int, entries: Sequence[bytes]) -> Steps[tuple[Account, Sequence[bytes]]]:
+        """Open the current epoch; another device may rotate meanwhile, then the newest entries come with it."""
+        for _ in range(_RACES):
+            wraps: list[Wrap] = yield ReadWraps()
+            own = [wrap for wrap in wraps if wrap.recipient == account.device]
+            if not own:
+                raise HistoryError("missing", "the relay withholds this device's key of the current epoch")
+            newest = max(own, key=lambda wrap: wrap.entry)
+            if newest.entry < first:
+                raise HistoryError("missing", "the relay shows an old key instead of the current epoch's")
+            if newest.entry <= account.roster.number:
+                return unlock(account, entries[newest.entry - first], newest.wrap), entries
+            more, head = yield ReadRoster(account.roster.number + 1)
+            account, entries = extend_roster(account, more, head, self._lookup), [*entries, *more]
+        raise HistoryError("missing", "the relay withholds the roster entry that this device's newest key belongs to")
 
     # The own feed
 
@@ -171,8 +170,13 @@ class Sync:
 
     def _extend_tail(self, sealed: SealedSegment) -> None:
         verified = self._verify_own(sealed)
-        self._tail = self._tail.follow(verified, self.account.roster, self._known)
+        self._tail = self._tail.follow(verified, self.account.roster, self._lookup)
         self._pending[verified.header.seq] = verified.id
+
+    def _lookup(self, device: int, seq: int) -> ObjectId | None:
+        """The id of a verified header, or of an own one that waits for its answer: others may have seen that already."""
+        pending = self._pending.get(seq) if device == self._device else None
+        return pending or self._known(device, seq)
 
     def _compare_heads(self, heads: Heads) -> None:
         """Hold the relay's heads against what was verified. Raises `HistoryError` (`rollback`, `fork`)."""
@@ -194,17 +198,30 @@ class Sync:
         own = self.account.feed(device)
         if shown is None or shown.seq <= own.seq or self._pending.get(shown.seq) == shown.header_id:
             return
-        page: Page = yield ReadFeed(device, own.seq + 1)
-        if not page.items:
-            raise HistoryError(
-                "missing", "the relay names a header that it does not show", device=device, seq=shown.seq
-            )
-        for item in page.items:
-            self._check_own_header(item, verify_item(self.account, item))
+        seq = own.seq + 1
+        while seq <= shown.seq:
+            page: Page = yield ReadFeed(device, seq)
+            if not page.items:
+                raise HistoryError(
+                    "missing", "the relay names a header that it does not show", device=device, seq=shown.seq
+                )
+            for item in page.items:
+                # REL-11: "… and seqs of a feed that do not ascend by one from the one it asked for."
+                if (item.device, item.seq) != (device, seq):
+                    code = "gap" if item.device == device and item.seq > seq else "replay"
+                    raise HistoryError(code, "the relay shows another header than the next one", device=device, seq=seq)
+                self._check_own_header(item, verify_item(self.account, item))
+                seq += 1
+        self._check_head(shown)
+
+    def _check_head(self, head: Head) -> None:
+        """Hold a head that the relay names against the header that it showed there."""
+        if self._lookup(head.device, head.seq) != head.header_id:
+            raise HistoryError("fork", "the relay shows another header than it names", device=head.device, seq=head.seq)
 
     def _check_own_header(self, item: PageItem, verified: VerifiedHeader) -> None:
         """Check a header of the own feed: it is here too. Raises `HistoryError` (`clone`)."""
-        identifier = self._known(item.device, item.seq) or self._pending.get(item.seq)
+        identifier = self._lookup(item.device, item.seq)
         # SEG-19: "A device that is shown a validly signed header of its own feed which it does not have MUST NOT write to
         # that feed any more: it is a copy, or was restored from a backup."
         if identifier is None or identifier != verified.id:
@@ -217,15 +234,32 @@ class Sync:
 
     # Reading
 
+    def _read(self) -> Steps[Heads]:
+        """Read all that the relay has now; returns the heads that it named before."""
+        for attempt in range(_RACES):
+            heads: Heads = yield ReadHeads()
+            self._compare_heads(heads)
+            yield from self._check_own_feed(heads)
+            try:
+                yield from self._read_changes(heads)
+            except RefusedError as refused:
+                # Restored from its backup since it named the heads: they are compared anew.
+                if refused.code != "incarnation" or attempt == _RACES - 1:
+                    raise
+            else:
+                return heads
+        raise AssertionError
+
     def _read_changes(self, heads: Heads) -> Steps[None]:
         if self.account.incarnation not in (None, heads.incarnation):
             # Another store: its positions mean nothing here. What was verified stays verified, and is skipped below.
-            self.account = replace(self.account, position=0)
-            self._rereads = True
+            self.account = replace(self.account, position=0, rereads=True)
         self.account = replace(self.account, incarnation=heads.incarnation)
         more = heads.position > self.account.position
         while more:
             page: Page = yield ReadChanges(self.account.position, self.account.incarnation)
+            if page.incarnation != heads.incarnation:
+                raise HistoryError("replay", "the relay answers with the positions of another store")
             for item in page.items:
                 yield from self._take(item)
             # REL-11: "A client MUST refuse positions of changes that do not ascend within a page or lie at or below the one
@@ -233,13 +267,19 @@ class Sync:
             if page.position < self.account.position or (page.more and not page.items):
                 raise HistoryError("replay", "the relay's cursor goes backwards, or stands still")
             more = page.more
-            yield Progress("reading", self._read, self._records_read)
+            yield Progress("reading", self._segments_read, self._records_read)
         for head in heads.heads:
             feed = self._tail if head.device == self.account.device else self.account.feed(head.device)
-            if feed.seq < head.seq and not self._is_beyond_pin(head.device, head.seq):
+            if self._is_beyond_pin(head.device, head.seq):
+                continue
+            if feed.seq < head.seq:
                 raise HistoryError(
                     "missing", "the relay names it among the heads and withholds it", device=head.device, seq=head.seq
                 )
+            self._check_head(head)
+        if self.account.rereads:
+            self.account = replace(self.account, rereads=False)
+            yield SaveSegment(None, self.account)
 
     def _is_beyond_pin(self, device: int, seq: int) -> bool:
         known = self.account.roster.devices.get(device)
@@ -260,14 +300,14 @@ class Sync:
         elif item.seq <= account.feed(item.device).seq:
             self._check_seen_before(item, verified)
         else:
-            segment = read_segment(account, item, verified, self._known)
+            segment = read_segment(account, item, verified, self._lookup)
             account = account.with_feed(segment.feed)
             self._count(segment)
         yield SaveSegment(segment, account)
         self.account = account
 
     def _count(self, segment: ReadSegment) -> None:
-        self._read += 1
+        self._segments_read += 1
         if segment.body is not None:
             self._records_read += segment.records
         if segment.unreadable is not None:
@@ -278,9 +318,9 @@ class Sync:
 
         Within one store its position was read already, so the relay repeats it. Raises `HistoryError`.
         """
-        if self._known(item.device, item.seq) != verified.id:
+        if self._lookup(item.device, item.seq) != verified.id:
             raise HistoryError("fork", "another header was verified at this place", device=item.device, seq=item.seq)
-        if not self._rereads:
+        if not self.account.rereads:
             raise HistoryError("replay", "the relay shows it a second time", device=item.device, seq=item.seq)
 
     # Writing
@@ -308,10 +348,10 @@ class Sync:
         batch: list[SealedSegment] = []
         self._sent_to = incarnation
         while len(batch) < BATCH:
-            waiting: Waiting | None = yield LoadOutbox(self._packer.wanted)
-            if waiting is None:
+            filled = yield from self._fill()
+            if filled is None:
                 break
-            packed = self._packer.pack(waiting.records, waiting.segment_class)
+            waiting, packed = filled
             records = waiting.records[: packed.count]
             sealed = seal_records(
                 self.account,
@@ -331,6 +371,19 @@ class Sync:
             batch.append(sealed)
         return batch
 
+    def _fill(self) -> Steps[tuple[Waiting, Packed] | None]:
+        """Load what waits, and pack as much of it as one body takes; all of it may turn out to be too little."""
+        wanted = self._packer.wanted
+        while True:
+            waiting: Waiting | None = yield LoadOutbox(wanted)
+            if waiting is None:
+                return None
+            packed = self._packer.pack(waiting.records, waiting.segment_class)
+            is_live = waiting.segment_class is SegmentClass.LIVE
+            if is_live or not waiting.more or not self._packer.wants_more(packed):
+                return waiting, packed
+            wanted = max(self._packer.wanted, 2 * wanted)
+
     def _send(self, pending: Sequence[SealedSegment]) -> Steps[None]:
         # SEG-13: "A device that has seen a newer epoch than its pending header's MUST send that header alone, never a body
         # under the older key."
@@ -343,7 +396,7 @@ class Sync:
         except EpochStaleError:
             raise
         except RefusedError as refused:
-            yield from self._explain(refused)
+            yield from self._explain(refused, pending[0])
             raise
         if not 0 < len(answer.receipts) <= len(items):
             raise MalformedError("malformed", "the relay answers an append without receipts")
@@ -353,7 +406,7 @@ class Sync:
         for sealed, statement in zip(pending, answer.receipts, strict=False):
             receipt = verify_receipt(statement, account.id, account.identity, sealed.header_id)
             receipts.append((sealed.seq, receipt, statement))
-            feed = feed.follow(self._verify_own(sealed), account.roster, self._known)
+            feed = feed.follow(self._verify_own(sealed), account.roster, self._lookup)
         account = account.with_feed(feed)
         yield Settle(receipts, account)
         self.account = account
@@ -379,7 +432,7 @@ class Sync:
         self._carried.clear()
         yield from self._load_tail()
 
-    def _explain(self, refused: RefusedError) -> Steps[None]:
+    def _explain(self, refused: RefusedError, first: SealedSegment) -> Steps[None]:
         """See what a refused append says about the relay. Raises `HistoryError` where it contradicts itself."""
         if refused.code in ("gap", "fork", "roster-conflict"):
             heads: Heads = yield ReadHeads()
@@ -390,5 +443,5 @@ class Sync:
                 "missing",
                 f"the relay refuses this device's next segment ({refused.code}) and shows no reason",
                 device=self._device,
-                seq=self._tail.seq,
-            )
+                seq=first.seq,
+            ) from refused

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from io import BytesIO
+from itertools import pairwise
 from operator import attrgetter
 from typing import Any, Final
 
@@ -98,7 +100,7 @@ def message_rows(messages: Sequence[Message], ids: RecordIds) -> MessageRows:
         kinds,
         authors,
         texts,
-        list(map(rest_of, messages)),
+        _dump_all(map(_rest, messages)),
         [indexed(text) if text else None for text in texts],
     )
 
@@ -111,6 +113,28 @@ def message_columns(message: Message) -> tuple[int, int, int, str | None, str | 
 
 def rest_of(message: Message) -> bytes:
     """The `rest` of a message's row. The same message gives the same bytes."""
+    return cbor2.dumps(_rest(message))
+
+
+def _dump_all(items: Iterable[dict[int, Any]]) -> list[bytes]:
+    """Each item's CBOR, by one encoder: making one for each takes five times as long as encoding."""
+    file = BytesIO()
+    encode, tell = cbor2.CBOREncoder(file).encode, file.tell
+    ends = [0]
+    for item in items:
+        encode(item)
+        ends.append(tell())
+    data = file.getvalue()
+    return [data[start:end] for start, end in pairwise(ends)]
+
+
+def _load_all(items: Sequence[bytes]) -> list[dict[int, Any]]:
+    """The items of CBOR texts that this module wrote, by one decoder."""
+    decode = cbor2.CBORDecoder(BytesIO(b"".join(items))).decode
+    return [decode() for _ in items]
+
+
+def _rest(message: Message) -> dict[int, Any]:
     # The loop is what an import spends most of its time in: one pass, and work only for what is there.
     rest = {number: value for number, value in zip(_NUMBERS, _get_rest(message), strict=True) if value is not None}
     if rest.get(5) == Precision.SECONDS:
@@ -130,7 +154,7 @@ def rest_of(message: Message) -> bytes:
         rest[14] = [write_range(part) for part in rest[14]]
     if 22 in rest:
         rest[22] = write_attachments(rest[22])
-    return cbor2.dumps(rest)
+    return rest
 
 
 def message_of(
@@ -145,7 +169,7 @@ def messages_of(keys: Sequence[ConversationKey], rows: Sequence[Sequence[Any]]) 
     if not rows:
         return []
     times, ranks, kinds, authors, texts, rests = zip(*rows, strict=True)
-    maps = [cbor2.loads(rest) for rest in rests]
+    maps = _load_all(rests)
     columns: dict[int, Sequence[Any]] = {
         number: [values.get(number) for values in maps] for number in set[int]().union(*maps)
     }

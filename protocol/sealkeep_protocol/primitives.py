@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from functools import lru_cache
 from collections.abc import Sequence
 
 import nacl.bindings
@@ -94,6 +95,7 @@ class SigningKey:
         raise TypeError("a signing key is not pickled")
 
 
+@lru_cache(maxsize=4096)  # a few keys verify many signatures, and the check costs as much as a verification
 def _is_prime_order_point(point: bytes) -> bool:
     # libsodium: canonical encoding, on the curve, in the prime-order subgroup, not the identity.
     return len(point) == KEY_SIZE and nacl.bindings.crypto_core_ed25519_is_valid_point(point)
@@ -115,9 +117,10 @@ def verify_signature(public: bytes, message: bytes, signature: bytes) -> None:
     check_signing_key(public)
     if len(signature) != SIGNATURE_SIZE:
         raise AuthenticationError("signature", "a signature is 64 bytes long")
-    r, s = signature[:32], int.from_bytes(signature[32:], "little")
-    if s >= _GROUP_ORDER or not _is_prime_order_point(r):
+    if int.from_bytes(signature[32:], "little") >= _GROUP_ORDER:
         raise AuthenticationError("signature", "the signature is not in canonical form")
+    # libsodium computes S·B − h·A and compares its canonical encoding with R byte for byte. With B and A of prime order, so
+    # is the result: an R of another order, or in another encoding, never equals it.
     try:
         nacl.bindings.crypto_sign_open(signature + message, public)
     except (nacl.exceptions.CryptoError, ValueError, TypeError) as error:

@@ -47,8 +47,7 @@ def read_segment(account: Account, item: PageItem, verified: VerifiedHeader, kno
     """
     header = verified.header
     before = account.feed(item.device)
-    # SEG-09: "A reader MUST refuse a different header at a device and seq that it has verified, as `fork`, and keep both
-    # headers as evidence."
+    # SEG-09: "A reader MUST refuse a different header at a device and seq that it has verified, as `fork`."
     seen = known(item.device, item.seq)
     if seen is not None and seen != verified.id:
         raise HistoryError("fork", "another header was verified at this place", device=item.device, seq=item.seq)

@@ -16,7 +16,6 @@ from sealkeep_protocol.roster._entries import MAX_ENTRY, Entry, EntryType, Remov
 from sealkeep_protocol.types import AccountId, ObjectId
 
 MAX_ACTIVE = 64
-MAX_DEVICES = 65_535
 MAX_LINKS = 512
 
 
@@ -319,8 +318,8 @@ class Roster:
         return replace(self, rotations=(*self.rotations, rotation), entry_epochs=(*self.entry_epochs, rotation.epoch))
 
     def _check_size(self) -> None:
-        if len(self.active_devices) > MAX_ACTIVE or len(self.devices) > MAX_DEVICES:
-            self._refuse("it leads to more devices than an account may have")
+        if len(self.active_devices) > MAX_ACTIVE:
+            self._refuse("it leads to more active devices than an account may have")
 
     def _refuse(self, why: str) -> NoReturn:
         raise HistoryError("roster", f"roster entry {len(self.entry_ids)} is not valid: {why}")

@@ -50,7 +50,7 @@ def test_the_owner_reclaims_from_a_thief_who_replaced_the_kit_twice(account: Mad
     """§5.4, ROS-11"""
     account.replace_kit(by=STOLEN)
     account.replace_kit(by=STOLEN)
-    account.remove(1, by=STOLEN, new_kit=True)  # ROS-16: the phone had set the first kit only; allowed all the same
+    account.remove(1, by=STOLEN, new_kit=True)
     assert active(account) == [2]
     account.reclaim(by=0)
     assert active(account) == [3]

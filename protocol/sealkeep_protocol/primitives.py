@@ -95,12 +95,12 @@ class SigningKey:
         raise TypeError("a signing key is not pickled")
 
 
-@lru_cache(maxsize=4096)  # a few keys verify many signatures, and the check costs as much as a verification
 def _is_prime_order_point(point: bytes) -> bool:
     # libsodium: canonical encoding, on the curve, in the prime-order subgroup, not the identity.
     return len(point) == KEY_SIZE and nacl.bindings.crypto_core_ed25519_is_valid_point(point)
 
 
+@lru_cache(maxsize=4096)  # a few keys verify many signatures, and the check costs as much as a verification
 def check_signing_key(public: bytes) -> None:
     """Refuse a public key that KEY-02 does not allow. Raises `AuthenticationError` (`key`)."""
     # KEY-02: "A verifier MUST refuse an Ed25519 public key or a signature's R that is not the canonical encoding of a
@@ -117,10 +117,9 @@ def verify_signature(public: bytes, message: bytes, signature: bytes) -> None:
     check_signing_key(public)
     if len(signature) != SIGNATURE_SIZE:
         raise AuthenticationError("signature", "a signature is 64 bytes long")
-    if int.from_bytes(signature[32:], "little") >= _GROUP_ORDER:
+    r, s = signature[:32], int.from_bytes(signature[32:], "little")
+    if s >= _GROUP_ORDER or not _is_prime_order_point(r):
         raise AuthenticationError("signature", "the signature is not in canonical form")
-    # libsodium computes S·B − h·A and compares its canonical encoding with R byte for byte. With B and A of prime order, so
-    # is the result: an R of another order, or in another encoding, never equals it.
     try:
         nacl.bindings.crypto_sign_open(signature + message, public)
     except (nacl.exceptions.CryptoError, ValueError, TypeError) as error:

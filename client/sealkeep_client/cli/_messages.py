@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sealkeep_client.cli._output import cut, highlight, size, width
-from sealkeep_protocol.records import Attachment, Kind, Message, MessageView, TombstoneReason
+from sealkeep_protocol.records import Attachment, Direction, Kind, Message, MessageView, TombstoneReason
+
+if TYPE_CHECKING:
+    from sealkeep_client.vault import Record
 
 _NAMES: Final[dict[int, str]] = {
     Kind.IMAGE: "photo",
@@ -37,6 +40,11 @@ _GONE: Final[dict[int, str]] = {
 }
 # What importers keep of a message beside its text, by the key that says most.
 _TELLING: Final = ("title", "amount", "label", "place", "place_name", "address", "nickname", "app", "action", "url")
+
+
+def shown_author(record: Record) -> str:
+    """Who wrote a message, as the person knows them; empty for what the app itself says."""
+    return "You" if record.view.message.direction == Direction.SENT else record.author or ""
 
 
 def describe(view: MessageView) -> list[str]:

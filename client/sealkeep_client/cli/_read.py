@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from sealkeep_client.cli._app import App, json_option, pass_app
-from sealkeep_client.cli._messages import Hits, describe
+from sealkeep_client.cli._lines import json_lines
+from sealkeep_client.cli._messages import Hits, describe, shown_author
 from sealkeep_client.cli._output import (
     bold,
     civil,
@@ -26,7 +27,6 @@ from sealkeep_client.cli._output import (
     width,
     wrap,
 )
-from sealkeep_client.cli._people import People, json_lines
 
 if TYPE_CHECKING:
     from sealkeep_client.vault import Chat, Record, Vault
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _APPS = {"telegram": "Telegram", "wechat": "WeChat", "whatsapp": "WhatsApp"}
 _ID = 8  # digits of an id that stand for a chat
-_MARGIN = 26 * 3_600_000  # between the clocks of any two places, in milliseconds
+_PAGE = 500  # messages
 
 
 @click.command()
@@ -100,25 +100,27 @@ def show_command(app: App, chat: str, limit: int, before: datetime.datetime | No
     CHAT is its title or a part of it, its id as `sealkeep chats` shows it, or its name such as telegram:user:42.
     """
 
-    async def load(vault: Vault) -> tuple[Chat, list[Record], People]:
+    async def load(vault: Vault) -> tuple[Chat, list[Record]]:
         chosen = _choose(await vault.conversations(), chat)
-        found: list[Record] = []
-        async for page in vault.history(chosen, limit=min(limit, 500)):
+        pages: list[list[Record]] = []
+        missing = limit
+        async for page in vault.history(chosen, limit=min(limit, _PAGE)):
             older = [record for record in page if before is None or _is_before(record, before)]
-            found = older + found
-            if len(found) >= limit:
+            pages.append(older[-missing:])
+            missing -= len(pages[-1])
+            if not missing:
                 break
-        return chosen, found[-limit:], await People.of(vault)
+        return chosen, [record for page in reversed(pages) for record in page]
 
-    chosen, records, people = app.with_vault(load)
+    chosen, records = app.with_vault(load)
     if as_json:
-        for line in json_lines(records, {chosen.key: chosen}, people):
+        for line in json_lines(records, {chosen.key: chosen}):
             click.echo(line)
         return
     part = f"{count(len(records))} of " if len(records) < chosen.messages else ""
     said = f"  {part}{count(chosen.messages, 'message')}"
     click.echo(f"{bold(clean_line(chosen.title))}{dim(said)}")
-    _print_messages(records, people)
+    _print_messages(records)
 
 
 def _is_before(record: Record, moment: datetime.datetime) -> bool:
@@ -129,8 +131,8 @@ def _is_before(record: Record, moment: datetime.datetime) -> bool:
     return civil(message.time) < moment.astimezone(datetime.UTC).replace(tzinfo=None)
 
 
-def _print_messages(records: Sequence[Record], people: People) -> None:
-    authors = [cut(clean_line(people.name(record.view.message)), 18) for record in records]
+def _print_messages(records: Sequence[Record]) -> None:
+    authors = [cut(clean_line(shown_author(record)), 18) for record in records]
     widest = max(map(width, authors), default=0)
     columns = max(24, columns_of_terminal() - widest - 9)
     day = None
@@ -159,15 +161,15 @@ def search_command(app: App, words: tuple[str, ...], limit: int | None, as_json:
 
     async def find(vault: Vault) -> int:
         chats = {chat.key: chat for chat in await vault.conversations()}
-        people, hits = await People.of(vault), Hits(words)
+        hits = Hits(words)
         found = 0
         async for record in vault.search(" ".join(words), limit=limit):
             found += 1
             if as_json:
-                for line in json_lines([record], chats, people):
+                for line in json_lines([record], chats):
                     click.echo(line)
             else:
-                _print_hit(record, chats, people, hits)
+                _print_hit(record, chats, hits)
         return found
 
     found = app.with_vault(find)
@@ -175,13 +177,13 @@ def search_command(app: App, words: tuple[str, ...], limit: int | None, as_json:
         click.echo(dim(f"{count(found, 'message')} found" if found else "Nothing found."))
 
 
-def _print_hit(record: Record, chats: Mapping[ConversationKey, Chat], people: People, hits: Hits) -> None:
+def _print_hit(record: Record, chats: Mapping[ConversationKey, Chat], hits: Hits) -> None:
     message = record.view.message
     chat = chats.get(message.conversation)
     moment = civil(message.time, message.offset)
     when = f"{moment:%Y-%m-%d %H:%M}" if message.precision < 3 else f"{moment:%Y-%m-%d}      "
     title = pad(cut(clean_line(chat.title if chat else ""), 20), 20)
-    author = pad(cut(clean_line(people.name(message)), 14), 14)
+    author = pad(cut(clean_line(shown_author(record)), 14), 14)
     text = hits.snippet(clean_line(" ".join(describe(record.view))), columns_of_terminal() - 16 - 20 - 14 - 6)
     click.echo(f"{dim(when)}  {title}  {bold(author)}  {text}")
 

@@ -273,11 +273,11 @@ def _told(message: Message, details: Mapping[str, Any]) -> str:
         heading = "Group call" if say.words(details, "action") in ("group_call", "conference_call") else heading
     else:
         action = say.words(details, "action")
-        heading = say.words(details, "amount") if isinstance(details.get("amount"), str) else None
-        heading = heading or (say.human(action) if action else say.label(message.kind))
+        amount = details.get("amount")
+        # A number alone tells no currency: it stays a row.
+        heading = amount if isinstance(amount, str) and amount else say.human(action) if action else heading
     known = ["action", "duration_seconds", "duration", "discard_reason", "information_text"]
-    if details.get("amount") == heading:
-        known.append("amount")
+    known += ["amount"] * (details.get("amount") == heading)
     lines = [escape(" · ".join(facts))] if facts else []
     return _card(say.sign(message.kind), name(heading), lines + _rows(details, known))
 

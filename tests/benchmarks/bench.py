@@ -29,7 +29,7 @@ import zstandard
 
 from sealkeep_client import Passphrase, RecoveryKit, Vault
 from sealkeep_client.importers import open_exports
-from sealkeep_client.store import INTERACTIVE, message_rows
+from sealkeep_client.store import message_rows
 from sealkeep_client.store._database import _SETTINGS as SETTINGS
 from sealkeep_client.store._database import CIPHER
 from sealkeep_client.store._schema import SCHEMA
@@ -151,7 +151,7 @@ def upload(chosen: argparse.Namespace) -> dict[str, float]:
 
 async def _upload(chosen: argparse.Namespace) -> dict[str, float]:
     kits: list[RecoveryKit] = []
-    unlock = Passphrase("bench", strength=INTERACTIVE)
+    unlock = Passphrase("bench")
     home = chosen.base / "phone"
     async with await Vault.create(home, relay=chosen.relay, unlock=unlock, name="phone", on_kit=kits.append) as vault:
         (chosen.base / "kit.txt").write_text(kits[0].to_text())
@@ -175,7 +175,7 @@ def restore(chosen: argparse.Namespace) -> dict[str, float]:
 
 async def _restore(chosen: argparse.Namespace) -> dict[str, float]:
     kit = RecoveryKit.from_text((chosen.base / "kit.txt").read_text())
-    unlock = Passphrase("bench", strength=INTERACTIVE)
+    unlock = Passphrase("bench")
     started = time.perf_counter()
     async with await Vault.recover(chosen.base / "laptop", kit=kit, unlock=unlock, name="laptop") as vault:
         await vault.sync()

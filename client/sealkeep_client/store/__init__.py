@@ -45,13 +45,13 @@ from sealkeep_client.store._outbox import (
 from sealkeep_client.store._rows import MessageRows, message_rows
 from sealkeep_client.store._store import Store, unlock_method
 from sealkeep_client.store._sync_state import FeedHead, Head, SyncState
-from sealkeep_client.store._unlock import INTERACTIVE, MODERATE, Keyring, Passphrase, Strength, Unlock
+from sealkeep_client.store._unlock import INTERACTIVE, STANDARD, Keyring, Passphrase, Strength, Unlock
 from sealkeep_client.store._views import ContactEntry, ConversationView, MessageEntry, ViewEntry, Views
 
 __all__ = [
     "FRONT_MESSAGES",
     "INTERACTIVE",
-    "MODERATE",
+    "STANDARD",
     "Changes",
     "ContactEntry",
     "ConversationView",

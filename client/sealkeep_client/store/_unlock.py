@@ -54,7 +54,9 @@ class Strength:
     memory: int
 
 
-MODERATE = Strength(argon2id.OPSLIMIT_MODERATE, argon2id.MEMLIMIT_MODERATE)
+# RFC 9106 §4 for devices with little memory, with a pass more since libsodium has one lane: a phone must be able to open
+# its vault, and to stay far below what it allows an app.
+STANDARD = Strength(4, 64 << 20)
 INTERACTIVE = Strength(argon2id.OPSLIMIT_INTERACTIVE, argon2id.MEMLIMIT_INTERACTIVE)
 # A key file that asks for more than any profile of Argon2id is damaged: it must not take the device's memory.
 _MOST = Strength(argon2id.OPSLIMIT_SENSITIVE, argon2id.MEMLIMIT_SENSITIVE)
@@ -70,7 +72,7 @@ class Passphrase:
     method: str = "passphrase"
     __slots__ = ("_ask", "_strength")
 
-    def __init__(self, passphrase: str | Callable[[], str], *, strength: Strength = MODERATE) -> None:
+    def __init__(self, passphrase: str | Callable[[], str], *, strength: Strength = STANDARD) -> None:
         self._ask: Callable[[], str] = (lambda: passphrase) if isinstance(passphrase, str) else passphrase
         self._strength = strength
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from functools import lru_cache
 from collections.abc import Sequence
+from functools import lru_cache
 
 import nacl.bindings
 import nacl.exceptions

@@ -25,25 +25,53 @@ from sealkeep_client.engine import (
     Settle,
     Steps,
 )
+from sealkeep_client.store import Store
 from sealkeep_client.transport import HttpRelay
 from sealkeep_client.vault._local import Local
-from sealkeep_protocol.errors import SealkeepError
+from sealkeep_protocol.errors import SealkeepError, UsageError
 
 T = TypeVar("T")
 
 
 class StoreThread:
-    """The one thread on which a vault uses its store."""
+    """The one thread on which a vault uses its store, and who closes that. Functions run in the order of their calls."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sealkeep-store")
+        self._opened: list[Store] = []
+        self._closed = False
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Run a function there. Cancelling the caller does not stop it: what it wrote is whole."""
+        """Run a function there. Cancelling the caller does not stop it: what it wrote is whole.
+
+        Raises `UsageError` after `close`.
+        """
+        if self._closed:
+            raise UsageError("the vault is closed")
         return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: function(*arguments))
 
+    async def open(self, function: Callable[..., Store], *arguments: Any) -> Store:
+        """Run a function that opens a store. `close` closes it, even where the caller was cancelled before he had it."""
+
+        def opening() -> Store:
+            self._opened.append(function(*arguments))
+            return self._opened[-1]
+
+        return await self.run(opening)
+
     async def close(self) -> None:
-        await asyncio.to_thread(self._pool.shutdown)
+        """Finish what was begun, close the store, and end the thread. May be called again."""
+        self._closed = True
+        await asyncio.to_thread(self._finish)
+
+    def _finish(self) -> None:
+        with contextlib.suppress(RuntimeError):  # a second call finds the thread gone
+            self._pool.submit(self._close_stores).result()
+        self._pool.shutdown()
+
+    def _close_stores(self) -> None:
+        while self._opened:
+            self._opened.pop().close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +150,12 @@ class Driver:
     # Reading one page ahead, while the store takes the one before
 
     async def _read_changes(self, action: ReadChanges) -> Page:
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None and ahead[0] == action:
-            page = await ahead[1]
+        if self._ahead is not None and self._ahead[0] == action:
+            page = await self._ahead[1]
         else:
-            if ahead is not None:
-                ahead[1].cancel()
+            await self._stop_reading_ahead()
             page = await self._relay.changes(action.after, incarnation=action.incarnation)
+        self._ahead = None
         if page.more:
             following = ReadChanges(page.position, action.incarnation)
             task = asyncio.ensure_future(self._relay.changes(following.after, incarnation=following.incarnation))
@@ -140,7 +167,10 @@ class Driver:
         try:
             yield
         finally:
-            if self._ahead is not None:
-                task = self._ahead[1]
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+            await self._stop_reading_ahead()
+
+    async def _stop_reading_ahead(self) -> None:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead[1].cancel()
+            await asyncio.gather(ahead[1], return_exceptions=True)

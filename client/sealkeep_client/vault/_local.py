@@ -74,7 +74,7 @@ class Local:
             roster = roster.append(entry)
         epochs = {n: EpochKeys(secret, n, roster.nonce) for n, secret in self.store.sync.epochs().items()}
         feeds = {head.device: _feed(head) for head in self.store.sync.feeds().values()}
-        incarnation, position = self.get("cursor") or (None, 0)
+        incarnation, position, rereads = self.get("cursor") or (None, 0, False)
         return Account(
             device=DeviceId(device),
             keys=PrivateKeys(signing, kem),
@@ -84,6 +84,7 @@ class Local:
             feeds=MappingProxyType(feeds),
             incarnation=incarnation,
             position=position,
+            rereads=rereads,
         )
 
     def known(self, device: int, seq: int) -> ObjectId | None:
@@ -128,7 +129,7 @@ class Local:
         if segment is not None:
             self._save_feed(account, segment.feed)
             self._save_records(segment)
-        self.put("cursor", [account.incarnation, account.position])
+        self.put("cursor", [account.incarnation, account.position, account.rereads])
 
     def _save_records(self, segment: ReadSegment) -> None:
         if segment.unreadable is not None:

@@ -6,8 +6,8 @@ Only the lines that begin with a label count when a kit is read; the prose aroun
     Relay:              URL CCCC                  CCCC: 20 bits of SHA-256 over label and value,
     Identity:           52 characters ‖ CCCC      so that a typing error is located by its line
     Account:            52 characters ‖ CCCC
-    Roster NUMBER:      52 characters ‖ CCCC      the newest roster entry when the kit was made
-    Device NUMBER, SEQ: 52 characters ‖ CCCC      the head of a feed then, a line for each
+    Roster NUMBER, N:   52 characters ‖ CCCC      the newest roster entry when the kit was made; N lines `Device` follow
+    Device NUMBER, SEQ: 52 characters ‖ CCCC      the head of a feed then
     Date:               YYYY-MM-DD CCCC
 """
 
@@ -34,11 +34,11 @@ _SEED_LETTERS: Final = 64
 _LIMIT: Final = 1 << 20
 
 _LABEL: Final = re.compile(
-    r"\s*(?P<name>code|relay|identity|account|roster|device|date)\s*(?P<numbers>\d[\d\s,]*)?:(?P<value>.*)",
+    r"(?P<name>code|relay|identity|account|roster|device|date)\s*(?P<numbers>\d[\d\s,]*)?:(?P<value>.*)",
     re.IGNORECASE | re.ASCII,
 )
 _VERSION: Final = re.compile(r"sealkeep\s+recovery\s+kit,\s+version\s+(\d+)", re.IGNORECASE | re.ASCII)
-_NUMBERS: Final = {"roster": 1, "device": 2}
+_NUMBERS: Final = {"roster": 2, "device": 2}
 _ONCE: Final = ("code", "relay", "identity", "account", "roster", "date")
 
 
@@ -81,7 +81,10 @@ class RecoveryKit:
             ("Relay:", f"{self.relay} {_check('relay', (), self.relay.encode())}"),
             ("Identity:", _write("identity", (), self.identity)),
             ("Account:", _write("account", (), self.account)),
-            (f"Roster {self.roster[0]}:", _write("roster", self.roster[:1], self.roster[1])),
+            (
+                f"Roster {self.roster[0]}, {len(self.feeds)}:",
+                _write("roster", (self.roster[0], len(self.feeds)), self.roster[1]),
+            ),
             *(
                 (f"Device {device}, {seq}:", _write("device", (device, seq), identifier))
                 for device, seq, identifier in self.feeds
@@ -120,13 +123,20 @@ class RecoveryKit:
             raise KitError("this is not a recovery kit: it has no line that begins with `Code:`")
         if missing:
             raise KitError(f"the kit has no line that begins with `{missing[0].capitalize()}`")
+        number, devices = found["roster"].numbers
+        roster = (number, ObjectId(found["roster"].identifier()))
+        # A head that is left out would let a relay go back behind it.
+        if len(feeds) != devices:
+            raise KitError(
+                f"the kit has {len(feeds)} lines that begin with `Device`; its line `Roster` counts {devices}"
+            )
         try:
             return cls(
                 relay=found["relay"].text(),
                 identity=found["identity"].identifier(),
                 account=AccountId(found["account"].identifier()),
                 seed=found["code"].seed(),
-                roster=(found["roster"].numbers[0], ObjectId(found["roster"].identifier())),
+                roster=roster,
                 feeds=tuple(feeds),
                 date=found["date"].text(),
             )
@@ -188,7 +198,8 @@ class _Line:
 def _lines(text: str) -> Iterator[_Line]:
     """The labelled lines in order; a value that is broken across lines is one."""
     open_: _Line | None = None
-    for place, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
+    for place, raw in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
+        line = " ".join(raw.split())  # all kinds of spaces
         match = _LABEL.fullmatch(line)
         if match:
             if open_ is not None:

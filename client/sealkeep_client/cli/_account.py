@@ -64,9 +64,9 @@ def init_command(app: App, relay: str, kit: Path, name: str, as_json: bool) -> N
     from sealkeep_client.store import is_home
     from sealkeep_client.vault import Vault
 
-    unlock = app.unlock_new()
     if kit.exists():
         raise UsageError(f"{kit} is there already: a kit is never written over; give another name with --kit")
+    unlock = app.unlock_new()
     written: list[RecoveryKit] = []
 
     def keep(page: RecoveryKit) -> None:

@@ -12,7 +12,7 @@ from sealkeep_client.engine._state import Account
 from sealkeep_protocol.errors import AuthenticationError, HistoryError, MalformedError, PeerError
 from sealkeep_protocol.feeds import HeaderIds
 from sealkeep_protocol.roster import Roster
-from sealkeep_protocol.segments import check_parts
+from sealkeep_protocol.segments import VerifiedHeader, check_parts
 from sealkeep_protocol.types import ObjectId
 
 
@@ -39,6 +39,8 @@ class Verification:
 
     def run(self) -> Steps[Verified]:
         """Raises the first thing that does not hold; nothing on this device changes either way."""
+        # In this order: whoever wrote what these heads name stands in a roster that is read after them.
+        heads: Heads = yield ReadHeads()
         entries, _ = yield ReadRoster(0)
         roster = Roster.read(entries, account=self._account.id)
         verified = self._account.roster
@@ -49,15 +51,16 @@ class Verification:
         if roster.entry_ids[: verified.number + 1] != verified.entry_ids:
             raise HistoryError("fork", "the relay's roster is another one than was verified")
         fresh = replace(self._account, roster=roster, feeds=MappingProxyType({}), incarnation=None, position=0)
-        heads: Heads = yield ReadHeads()
         more = heads.position > 0
         while more:
             page: Page = yield ReadChanges(fresh.position, heads.incarnation)
             for item in page.items:
+                if item.position > heads.position:  # written since
+                    break
                 fresh = yield from self._take(fresh, item)
             if page.more and not page.items:
                 raise HistoryError("replay", "the relay's cursor stands still")
-            more = page.more
+            more = page.more and fresh.position < heads.position
             yield Progress("verifying", self._segments, self._records)
         self._check_complete(fresh)
         return Verified(roster.number + 1, self._segments, self._records, self._bytes, tuple(self._unreadable))
@@ -74,22 +77,30 @@ class Verification:
         if item.summary is None or item.body is None:
             raise HistoryError("missing", "its content is withheld", **place)
         check_parts(verified.header, summary=item.summary, body=item.body)
-        try:
-            body = open_content(fresh, verified, item.summary, item.body)
-        except (AuthenticationError, MalformedError) as error:
-            self._unreadable.append(error.at(**place))
-        else:
-            if stored is not None and (yield CheckRecords(body)):
-                raise HistoryError("missing", "its records are not in this device's vault", **place)
-            self._records += count_records(body)
+        if stored is not None or verified.header.epoch in fresh.epochs:  # the key of a newer one comes with a sync
+            yield from self._open(fresh, item, verified, is_stored=stored is not None)
         self._seen[item.device, item.seq] = verified.id
         self._segments += 1
         self._bytes += len(item.header) + len(item.summary) + len(item.body)
         return replace(fresh.with_feed(feed), position=item.position)
 
+    def _open(self, fresh: Account, item: PageItem, verified: VerifiedHeader, *, is_stored: bool) -> Steps[None]:
+        place = {"device": item.device, "seq": item.seq}
+        try:
+            body = open_content(fresh, verified, item.summary or b"", item.body or b"")
+        except (AuthenticationError, MalformedError) as error:
+            self._unreadable.append(error.at(**place))
+            return
+        if is_stored and (yield CheckRecords(body)):
+            raise HistoryError("missing", "its records are not in this device's vault", **place)
+        self._records += count_records(body)
+
     def _check_complete(self, fresh: Account) -> None:
         for feed in self._account.feeds.values():
-            if fresh.feed(feed.device).seq < feed.seq:
+            removal = fresh.roster.devices[feed.device].removal
+            # What a removal discards is not served any more.
+            wanted = feed.seq if removal is None else min(feed.seq, removal.seq)
+            if fresh.feed(feed.device).seq < wanted:
                 raise HistoryError(
                     "rollback", "the relay does not show all that was verified", device=feed.device, seq=feed.seq
                 )

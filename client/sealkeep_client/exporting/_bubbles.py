@@ -164,13 +164,12 @@ def _attachment(attachment: Attachment, message: Message) -> str:
     mark, shown = say.sign(kind), say.file_name(attachment, kind)
     if kind == Kind.STICKER:
         mark = say.words(details, "sticker_emoji") or mark
-        shown = say.label(kind)
     elif kind == Kind.AUDIO and (title := say.words(details, "title")):
         performer = say.words(details, "performer")
         shown = f"{performer} – {title}" if performer else title
     elif kind == Kind.ANIMATION and isinstance(dice := details.get("dice"), Mapping):
         mark, shown = say.words(dice, "emoji") or mark, say.words(dice, "value") or shown
-    facts = say.file_facts(attachment)
+    facts = say.file_facts(attachment, kind)
     return _card(mark, name(shown), [escape(facts)] if facts else [])
 
 
@@ -274,8 +273,11 @@ def _told(message: Message, details: Mapping[str, Any]) -> str:
     else:
         action = say.words(details, "action")
         amount = details.get("amount")
+        invoice = details.get("invoice_information")
+        title = say.words(invoice, "title") if isinstance(invoice, Mapping) else None
         # A number alone tells no currency: it stays a row.
-        heading = amount if isinstance(amount, str) and amount else say.human(action) if action else heading
+        amount = amount if isinstance(amount, str) and amount else None
+        heading = amount or title or (say.human(action) if action else heading)
     known = ["action", "duration_seconds", "duration", "discard_reason", "information_text"]
     known += ["amount"] * (details.get("amount") == heading)
     lines = [escape(" · ".join(facts))] if facts else []

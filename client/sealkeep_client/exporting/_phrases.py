@@ -39,6 +39,8 @@ LABELS: Final[Mapping[int, tuple[str, str]]] = {
     Kind.RECALL: ("🚫", "Recalled message"),
     Kind.SERVICE: ("ℹ️", "Notice"),
 }
+# Their files have names that an app made up.
+_NAMELESS: Final = frozenset({Kind.ROUND_VIDEO, Kind.ANIMATION, Kind.VOICE, Kind.STICKER})
 _GONE: Final[Mapping[int, str]] = {
     TombstoneReason.RECALLED: "This message was recalled",
     TombstoneReason.RECALLED_BY_ADMIN: "This message was removed by an admin",
@@ -64,9 +66,9 @@ _ACTIONS: Final[Mapping[str, tuple[str, str]]] = {
     "pin_message": ("pinned a message", ""),
     "proximity_reached": ("came close to", "to"),
     "remove_members": ("removed", "members"),
-    "score_in_game": ("scored in a game", "score"),
+    "score_in_game": ("scored in a game:", "score"),
     "set_chat_wallpaper": ("changed the wallpaper", ""),
-    "set_messages_ttl": ("set when messages disappear", "period"),
+    "set_messages_ttl": ("set messages to disappear after", "period"),
     "suggest_profile_photo": ("suggested a profile photo", ""),
     "take_screenshot": ("took a screenshot", ""),
     "topic_created": ("opened the topic", "title"),
@@ -131,16 +133,16 @@ def period(seconds: int) -> str:
 
 
 def file_name(attachment: Attachment, kind: int) -> str:
-    """What an attachment is called."""
-    if attachment.name:
+    """What an attachment is called: by its name, where people would know it by that."""
+    if attachment.name and kind not in _NAMELESS:
         return attachment.name
     if attachment.path and attachment.state != AttachmentState.MISSING and kind in (Kind.FILE, Kind.AUDIO):
         return attachment.path.replace("\\", "/").rpartition("/")[2] or label(kind)
     return label(kind) if kind in LABELS and kind != Kind.TEXT else attachment.role or "File"
 
 
-def file_facts(attachment: Attachment) -> str:
-    """Size, dimensions and length of an attachment, and whether the source left it out."""
+def file_facts(attachment: Attachment, kind: int) -> str:
+    """Length, dimensions and size of an attachment, and whether the source left it out."""
     facts = []
     if attachment.duration is not None:
         facts.append(duration(attachment.duration // 1000))
@@ -148,6 +150,8 @@ def file_facts(attachment: Attachment) -> str:
         facts.append(f"{attachment.width} × {attachment.height}")
     if attachment.size is not None:
         facts.append(size(attachment.size))
+    if attachment.name and kind in _NAMELESS:
+        facts.append(attachment.name)
     if attachment.state == AttachmentState.MISSING:
         facts.append("left out by the source")
     return " · ".join(facts)

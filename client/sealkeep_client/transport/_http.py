@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, TypeAlias, TypeVar
 
 import aiohttp
 from yarl import URL
@@ -33,7 +34,8 @@ from sealkeep_client.answers import (
 )
 from sealkeep_client.transport._session import Credentials, Parts
 from sealkeep_protocol import cbor
-from sealkeep_protocol.errors import MalformedError, TransportError, UsageError
+from sealkeep_protocol.errors import MalformedError, RefusedError, TransportError, UsageError
+from sealkeep_protocol.hybrid_kem import WRAP_SIZE
 from sealkeep_protocol.sequence import SequenceReader
 from sealkeep_protocol.signed import MAX_SIZE
 from sealkeep_protocol.statements import sign_login, verify_challenge
@@ -43,25 +45,34 @@ CBOR: Final = "application/cbor"
 SEQUENCE: Final = "application/cbor-seq"
 PROBLEM: Final = "application/problem+json"
 
+T = TypeVar("T")
+_Stream: TypeAlias = Callable[[], Iterable[bytes]]
+
 PAGE_ITEMS = 32
 _MAX_PAGE = (PAGE_ITEMS + 1) * MAX_ITEM
 _MAX_ROSTER = 64 << 20
+_LEAST_ENTRY = 256  # bytes; an entry is a good deal longer
+_MAX_PROBLEM = 65_536
+_SLOWEST = 1024  # bytes a second, below which a line counts as broken
 _TOKEN_MARGIN = 30.0  # seconds before its end in which a token is not used any more
 
 
 class HttpRelay:
-    """A relay at a URL. `now` gives seconds of a monotonic clock, for the life of tokens."""
+    """A relay at a URL. `now` gives seconds of a monotonic clock; `patience` is how long to wait for it, in seconds."""
 
     def __init__(self, url: str, *, now: Callable[[], float], patience: float = 60.0) -> None:
         self.url = check_url(url)
         self._now = now
-        self._timeout = aiohttp.ClientTimeout(total=None, connect=10, sock_connect=10, sock_read=patience)
+        self._patience = patience
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=min(10, patience), sock_read=patience)
+        self._closed = False
         self._session: aiohttp.ClientSession | None = None
         self._token: tuple[str, float] | None = None
         self._credentials: Credentials | None = None
 
     async def close(self) -> None:
-        """Close the connection. May be called twice."""
+        """Close the connection for good. May be called twice."""
+        self._closed = True
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -84,10 +95,10 @@ class HttpRelay:
         """The entries from number `first` on, and the number of the head. Raises `TransportError` where it is cut short."""
         path = f"/v1/accounts/{account.hex()}/roster"
         async with self._request("GET", path, query={"from": str(first)}) as response:
-            entries = await self._sequence(response, item=MAX_SIZE + 16, total=_MAX_ROSTER)
+            entries = await self._sequence(
+                response, _entry, item=MAX_SIZE + 16, total=_MAX_ROSTER, count=_MAX_ROSTER // _LEAST_ENTRY
+            )
             head = _etag(response.headers.get("ETag", ""))
-        if not all(isinstance(entry, bytes) for entry in entries):
-            raise MalformedError("malformed", "a roster entry is a byte string")
         if first + len(entries) <= head:
             raise TransportError("the relay's answer was cut short")
         return entries, head
@@ -102,7 +113,9 @@ class HttpRelay:
 
     async def wraps(self) -> list[Wrap]:
         async with self._request("GET", self._path("wraps"), authorized=True) as response:
-            return [decode_wrap(item) for item in await self._sequence(response, item=MAX_SIZE, total=_MAX_ROSTER)]
+            return await self._sequence(
+                response, decode_wrap, item=MAX_SIZE, total=_MAX_ROSTER, count=_MAX_ROSTER // WRAP_SIZE
+            )
 
     async def heads(self) -> Heads:
         return decode_heads(await self._answer("GET", self._path("heads"), authorized=True))
@@ -119,17 +132,18 @@ class HttpRelay:
         query = {"from": str(first), "parts": parts, "limit": str(min(limit, PAGE_ITEMS))}
         return await self._page(f"feeds/{device}", query)
 
-    async def append(self, items: Iterable[Sequence[bytes]]) -> Appended:
+    async def append(self, items: Sequence[Sequence[bytes]]) -> Appended:
         """Append segments: (header, summary, body), or (header,) alone (SEG-13).
 
         Raises `EpochStaleError` with the refusal where the epoch has moved, otherwise `RefusedError`.
         """
-
-        async def stream() -> AsyncIterator[bytes]:
-            for item in items:
-                yield cbor.encode([*item, []] if len(item) == 3 else list(item))
-
-        answer = await self._answer("POST", self._path("segments"), body=stream(), media=SEQUENCE, authorized=True)
+        answer = await self._answer(
+            "POST",
+            self._path("segments"),
+            body=lambda: (cbor.encode([*item, []] if len(item) == 3 else list(item)) for item in items),
+            media=SEQUENCE,
+            authorized=True,
+        )
         return decode_appended(answer)
 
     # Beneath
@@ -142,7 +156,9 @@ class HttpRelay:
     async def _page(self, name: str, query: dict[str, str]) -> Page:
         async with self._request("GET", self._path(name), query=query, authorized=True) as response:
             return make_page(
-                [decode_page_item(item) for item in await self._sequence(response, item=MAX_ITEM, total=_MAX_PAGE)]
+                await self._sequence(
+                    response, decode_page_item, item=MAX_ITEM, total=_MAX_PAGE, count=int(query["limit"]) + 1
+                )
             )
 
     async def _answer(
@@ -150,7 +166,7 @@ class HttpRelay:
         method: str,
         path: str,
         *,
-        body: bytes | AsyncIterator[bytes] | None = None,
+        body: bytes | _Stream | None = None,
         media: str = CBOR,
         headers: dict[str, str] | None = None,
         authorized: bool = False,
@@ -159,19 +175,42 @@ class HttpRelay:
             method, path, body=body, media=media, headers=headers, authorized=authorized
         ) as response:
             _expect_media(response, CBOR)
-            return await _read(response, MAX_ANSWER)
+            return await self._read(response, MAX_ANSWER)
 
-    async def _sequence(self, response: aiohttp.ClientResponse, *, item: int, total: int) -> list[cbor.Item]:
+    async def _sequence(
+        self,
+        response: aiohttp.ClientResponse,
+        decode: Callable[[cbor.Item], T],
+        *,
+        item: int,
+        total: int,
+        count: int,
+    ) -> list[T]:
+        """At most `count` items of at most `item` bytes, `total` in all; each is decoded, or refused, as it comes."""
         _expect_media(response, SEQUENCE)
-        reader, items, size = SequenceReader(limit=item), list[cbor.Item](), 0
-        async for chunk in response.content.iter_any():
-            size += len(chunk)
-            if size > total:
-                raise MalformedError("too-large", f"the relay's answer exceeds {total} bytes")
-            items += reader.feed(chunk)
+        reader, items = SequenceReader(limit=item), list[T]()
+        async for chunk in self._chunks(response, total):
+            for value in reader.feed(chunk):
+                if len(items) == count:
+                    raise MalformedError("too-large", f"the relay's answer has more than {count} items")
+                items.append(decode(value))
         if reader.buffered:
             raise TransportError("the relay's answer was cut short")
         return items
+
+    async def _read(self, response: aiohttp.ClientResponse, limit: int) -> bytes:
+        return b"".join([chunk async for chunk in self._chunks(response, limit)])
+
+    async def _chunks(self, response: aiohttp.ClientResponse, limit: int) -> AsyncIterator[bytes]:
+        started, size = self._now(), 0
+        async for chunk in response.content.iter_any():
+            size += len(chunk)
+            if size > limit:
+                raise MalformedError("too-large", f"the relay's answer exceeds {limit} bytes")
+            # The pause before each chunk is bounded already; drops that come just in time would still take for ever.
+            if self._now() - started > self._patience + size / _SLOWEST:
+                raise TransportError("the relay answers too slowly")
+            yield chunk
 
     @contextlib.asynccontextmanager
     async def _request(
@@ -180,7 +219,7 @@ class HttpRelay:
         path: str,
         *,
         query: dict[str, str] | None = None,
-        body: bytes | AsyncIterator[bytes] | None = None,
+        body: bytes | _Stream | None = None,
         media: str = CBOR,
         headers: dict[str, str] | None = None,
         authorized: bool = False,
@@ -188,19 +227,66 @@ class HttpRelay:
         sent = dict(headers or {})
         if body is not None:
             sent["Content-Type"] = media
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                try:
+                    response = await stack.enter_async_context(
+                        self._send(method, path, query, body, await self._headers(sent, authorized))
+                    )
+                except RefusedError as refused:
+                    # A token may end before its time: when the relay starts anew, say. Once more, with a fresh one.
+                    if not authorized or refused.code != "unauthorized":
+                        raise
+                    if f"Bearer {self._token and self._token[0]}" == sent["Authorization"]:
+                        self._token = None
+                    response = await stack.enter_async_context(
+                        self._send(method, path, query, body, await self._headers(sent, authorized))
+                    )
+                yield response
+            except (TimeoutError, aiohttp.ClientError, OSError) as error:
+                raise TransportError(_line_error(error)) from error
+
+    async def _headers(self, sent: dict[str, str], authorized: bool) -> dict[str, str]:
         if authorized:
             sent["Authorization"] = f"Bearer {await self._bearer()}"
-        try:
-            async with self._open().request(
-                method, self.url / path.lstrip("/"), params=query, data=body, headers=sent, allow_redirects=False
-            ) as response:
-                if response.status >= 300:
-                    await self._raise_problem(response)
-                yield response
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise TransportError(_line_error(error)) from error
+        return sent
+
+    @contextlib.asynccontextmanager
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str] | None,
+        body: bytes | _Stream | None,
+        headers: dict[str, str],
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a request; the answer has begun, and is no problem. Both are bounded in time, not only their pauses."""
+        loop = asyncio.get_running_loop()
+        async with contextlib.AsyncExitStack() as stack:
+            async with asyncio.timeout(self._patience) as limit:
+
+                async def stream(items: Iterable[bytes]) -> AsyncIterator[bytes]:
+                    for item in items:
+                        limit.reschedule(loop.time() + self._patience + len(item) / _SLOWEST)
+                        yield item
+
+                response = await stack.enter_async_context(
+                    self._open().request(
+                        method,
+                        self.url / path.lstrip("/"),
+                        params=query,
+                        data=stream(body()) if callable(body) else body,
+                        headers=headers,
+                        allow_redirects=False,
+                    )
+                )
+            if response.status >= 300:
+                await self._raise_problem(response)
+            yield response
 
     def _open(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise UsageError("the connection to the relay is closed")
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 timeout=self._timeout, auto_decompress=False, headers={"Accept-Encoding": "identity"}
@@ -209,9 +295,7 @@ class HttpRelay:
 
     async def _raise_problem(self, response: aiohttp.ClientResponse) -> None:
         _expect_media(response, PROBLEM)
-        problem = decode_problem(response.status, await _read(response, MAX_ANSWER))
-        if problem.error.code == "unauthorized":
-            self._token = None  # the next attempt logs in afresh
+        problem = decode_problem(response.status, await self._read(response, _MAX_PROBLEM))
         if problem.error.code == "epoch-stale":
             raise EpochStaleError(_base64(problem.refusal), status=response.status)
         raise problem.error
@@ -249,6 +333,12 @@ def check_url(url: str) -> URL:
     return parsed
 
 
+def _entry(item: cbor.Item) -> bytes:
+    if not isinstance(item, bytes):
+        raise MalformedError("malformed", "a roster entry is a byte string")
+    return item
+
+
 def _etag(value: str) -> int:
     if not (len(value) >= 3 and value[0] == value[-1] == '"' and value[1:-1].isdecimal() and len(value) < 20):
         raise TransportError("the relay's answer lacks the number of the roster's head")
@@ -258,16 +348,6 @@ def _etag(value: str) -> int:
 def _expect_media(response: aiohttp.ClientResponse, media: str) -> None:
     if response.content_type != media or "Content-Encoding" in response.headers:
         raise TransportError(f"the relay answered with status {response.status} and something unexpected")
-
-
-async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    parts, size = [], 0
-    async for chunk in response.content.iter_any():
-        size += len(chunk)
-        if size > limit:
-            raise MalformedError("too-large", f"the relay's answer exceeds {limit} bytes")
-        parts.append(chunk)
-    return b"".join(parts)
 
 
 def _base64(text: str | None) -> bytes:

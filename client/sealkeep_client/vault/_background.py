@@ -37,23 +37,30 @@ class Background:
     async def run(self) -> None:
         failures = 0
         while True:
-            self._on_state(SyncState("syncing"))
+            self._tell(SyncState("syncing"))
             try:
                 summary = await self._sync()
-            except SealkeepError as error:
-                if not error.retryable:
-                    self._on_state(SyncState("stopped", error))
+            except Exception as error:
+                if not (isinstance(error, SealkeepError) and error.retryable):
+                    self._tell(SyncState("stopped", error))
                     return
                 wait = self._backoff(failures)
                 failures += 1
-                self._on_state(SyncState("offline", error, retry_in=wait))
+                self._tell(SyncState("offline", error, retry_in=wait))
             else:
                 failures, wait = 0, self._interval
-                self._on_state(SyncState("idle", summary=summary))
+                self._tell(SyncState("idle", summary=summary))
             await self._sleep(wait)
 
+    def _tell(self, state: SyncState) -> None:
+        try:
+            self._on_state(state)
+        except Exception as error:  # the app's own: it does not end the sync, and is not lost
+            context = {"message": "on_state of a background sync failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
+
     def _backoff(self, failures: int) -> float:
-        """Exponential, with full jitter: many devices that lost one relay do not come back at once."""
+        """Exponential, with jitter: many devices that lost one relay do not come back at once."""
         longest: float = min(LONGEST_WAIT, FIRST_WAIT * (1 << min(failures, 16)))
         return longest * (0.5 + 0.5 * self._jitter())
 

@@ -14,7 +14,7 @@ from sealkeep_client.store import Store, Unlock
 from sealkeep_client.transport import Credentials, HttpRelay
 from sealkeep_client.vault._driver import StoreThread
 from sealkeep_protocol import cbor
-from sealkeep_protocol.errors import AuthenticationError, HistoryError, RefusedError
+from sealkeep_protocol.errors import AuthenticationError, HistoryError, RefusedError, SealkeepError, TransportError
 from sealkeep_protocol.keys import EpochKeys, PrivateKeys
 from sealkeep_protocol.primitives import KEY_SIZE
 from sealkeep_protocol.roster import Composed, Roster, Signer, compose_change, compose_genesis
@@ -61,7 +61,7 @@ async def create_home(
         )
     )
     seeds = (signing, kem)
-    return await thread.run(
+    return await thread.open(
         _write_home,
         home,
         unlock,
@@ -98,8 +98,15 @@ async def recover_home(
     recovery = PrivateKeys.of_recovery(kit.seed)
     signing, kem = sources.random(KEY_SIZE), sources.random(KEY_SIZE)
     device = PrivateKeys(signing, kem)
+    composed: Composed | None = None
+    held: list[EpochKeys] = []
+    failure: SealkeepError | None = None
     for _ in range(_REBASES):
         entries, roster = await _read_roster(relay, kit)
+        # ROS-13: "… the loser gets `roster-conflict`, looks for its own entry first, otherwise rebases on the new head, …"
+        if composed is not None and composed.entry in entries:
+            entries = entries[: composed.roster.number]
+            break
         number = next((k.number for k in roster.recovery_keys if k.keys.signing == recovery.signing.public), None)
         if number is None:
             raise AuthenticationError("key", "the recovery kit does not belong to this account")
@@ -112,24 +119,25 @@ async def recover_home(
         composed = _join(roster, number, recovery, held, device, name, sources)
         try:
             await relay.append_roster(kit.account, roster.number, composed.entry, composed.wraps)
-        except RefusedError as refused:
-            if refused.code != "roster-conflict":
+            break
+        except (RefusedError, TransportError) as error:
+            if isinstance(error, RefusedError) and error.code != "roster-conflict":
                 raise
-            continue
-        own = len(composed.roster.devices)
-        return await thread.run(
-            _write_home,
-            home,
-            unlock,
-            str(relay.url),
-            kit.identity,
-            own,
-            (signing, kem),
-            [*entries, composed.entry],
-            [*held, composed.keys],
-            (),
-        )
-    raise RefusedError("roster-conflict", "the account's devices keep changing; try again", status=412, retryable=True)
+            failure = error  # where the answer was lost, the entry may be there
+    else:
+        raise failure or AssertionError
+    return await thread.open(
+        _write_home,
+        home,
+        unlock,
+        str(relay.url),
+        kit.identity,
+        len(composed.roster.devices),
+        (signing, kem),
+        [*entries, composed.entry],
+        [*held, composed.keys],
+        (),
+    )
 
 
 async def _read_roster(relay: HttpRelay, kit: RecoveryKit) -> tuple[list[bytes], Roster]:

@@ -8,6 +8,7 @@ import random
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
@@ -46,6 +47,7 @@ from sealkeep_protocol.records import (
     Message,
     NativeIdentity,
     SourceIdentity,
+    encode_body,
 )
 from sealkeep_protocol.roster import open_name
 
@@ -82,7 +84,8 @@ class Vault:
         self._settled = asyncio.Condition()
         self._wake = Wake()
         self._background: asyncio.Task[None] | None = None
-        self._closed = False
+        self._closing: asyncio.Task[None] | None = None
+        self._observers: set[Callable[[], None]] = set()  # each wakes one
         self._names: dict[ContactKey, str] = {}
         store.listen(self._forget_names)
         self._use_device()
@@ -134,7 +137,7 @@ class Vault:
         """Open this device's vault. Works without the relay. Raises `StoreError`: no home, wrong passphrase, in use, …"""
 
         async def load(thread: StoreThread) -> Store:
-            return await thread.run(lambda: Store.open(home, unlock))
+            return await thread.open(Store.open, home, unlock)
 
         return await cls._begin(None, load, Sources(now, entropy))
 
@@ -167,29 +170,29 @@ class Vault:
     @classmethod
     async def _begin(cls, line: HttpRelay | None, make: Callable[[StoreThread], Any], sources: Sources) -> Self:
         thread = StoreThread()
-        store: Store | None = None
         try:
             store = await make(thread)
             local = await thread.run(lambda: Local(store, now=sources.now))
             if line is None:
-                line = HttpRelay(local.get("relay"), now=time.monotonic)
+                line = HttpRelay(await thread.run(local.get, "relay"), now=time.monotonic)
             return cls(store, line, local, thread, sources)
         except BaseException:
-            if store is not None:
-                await thread.run(store.close)
             if line is not None:
                 await line.close()
             await thread.close()
             raise
 
     async def close(self) -> None:
-        """Stop the background sync and close the home. May be called again."""
-        if self._closed:
-            return
-        self._closed = True
+        """Stop the background sync, end those who observe, and close the home. May be called again."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)  # a caller who is cancelled leaves nothing half closed
+
+    async def _close(self) -> None:
         await self._stop_background()
+        for wake in tuple(self._observers):
+            wake()
         await self._relay.close()
-        await self._thread.run(self._store.close)
         await self._thread.close()
 
     async def __aenter__(self) -> Self:
@@ -206,9 +209,10 @@ class Vault:
     async def conversation(
         self, name: str, *, title: str | None = None, type: ConversationType = ConversationType.UNKNOWN
     ) -> Chat:
-        """The conversation of this name, `app:identifier` (`telegram:user:42`); it is made when it is new or gets a title.
+        """The conversation of this name, `app:identifier` (`telegram:user:42`); it is made when it is new, and changed when
+        it gets another title or type.
 
-        Raises `UsageError` for a name without an app.
+        Raises `UsageError` for a name without an app, or one that is too long.
         """
         app, colon, source = name.partition(":")
         if not (app and colon and source):
@@ -219,10 +223,18 @@ class Vault:
     def _open_conversation(self, key: ConversationKey, title: str | None, kind: ConversationType) -> Chat:
         store = self._store
         found = store.views.conversation(store.ids.conversation(key))
-        if found is None or found.record is None or title is not None:
-            shown = title or (found and _title(found)) or key.source
-            record = Conversation(key=key, title=shown, type=kind, rank=self._sources.now())
-            store.put(conversations=[record], upload=UploadClass.LIVE)
+        known = found.record if found is not None and isinstance(found.record, Conversation) else None
+        wanted = Conversation(
+            key=key,
+            title=title or (known.title if known else key.source),
+            type=kind or (known.type if known else ConversationType.UNKNOWN),
+            rank=self._sources.now(),
+            extension=known.extension if known else None,
+        )
+        if known is None or (wanted.title, wanted.type) != (known.title, known.type):
+            with _fitting():
+                encode_body(conversations=[wanted])
+            store.put(conversations=[wanted], upload=UploadClass.LIVE)
             found = store.views.conversation(store.ids.conversation(key))
         if found is None:
             raise UsageError("the conversation could not be made")
@@ -241,7 +253,8 @@ class Vault:
         """Add a message to a conversation. It is durable on this device when this returns.
 
         With `source`, the app's own identifier of the message, the call is idempotent, and an import of the same message
-        adds nothing; without it every call adds one.
+        adds nothing; without it every call adds one. Raises `UsageError` for content that no record can hold: it is longer
+        than 64 KiB, say.
         """
         record = await self._in_store(lambda: self._append(chat, content, source))
         self._wake.wake()
@@ -274,11 +287,24 @@ class Vault:
                 details=content.details,
                 extension=content.extension,
             )
+            if source is not None and content.time is None:
+                message = self._timed_as_before(message)
+            with _fitting():
+                encode_body(messages=[message])
             store.put([message], upload=UploadClass.LIVE)
         entry = store.views.message(store.ids.message(message))
         if entry is None:
             raise UsageError("the message could not be added")
         return self._record(entry)
+
+    def _timed_as_before(self, message: Message) -> Message:
+        """The message at the time at which it was added first, if it was: the same call says nothing new."""
+        with _fitting():
+            known = self._store.views.message(self._store.ids.message(message))
+        if known is None:
+            return message
+        before = known.view.message
+        return replace(message, time=before.time, precision=before.precision, offset=before.offset)
 
     async def uploaded(self, record: Record | bytes, *, timeout: float | None = None) -> None:
         """Wait until the relay has a record durably. Syncs itself where no background sync is running.
@@ -342,7 +368,7 @@ class Vault:
         """The newest records of a conversation, then whatever happens to it, on this device or another.
 
         Begins with a `snapshot` for each record; then `changed` (new ones too) and `removed`. When more happens than is
-        taken, it begins again: `reset`, then snapshots. Nothing is lost by reading slowly.
+        taken, it begins again: `reset`, then snapshots. Nothing is lost by reading slowly. Ends when the vault is closed.
         """
         loop, queue = asyncio.get_running_loop(), asyncio.Queue[set[bytes] | None](_OBSERVED)
         overflow = False
@@ -356,17 +382,25 @@ class Vault:
 
         def changed(changes: Changes) -> None:
             if chat.id in changes.messages:
-                loop.call_soon_threadsafe(enqueue, changes.messages[chat.id])
+                with contextlib.suppress(RuntimeError):  # the observer's loop is gone, and he with it
+                    loop.call_soon_threadsafe(enqueue, changes.messages[chat.id])
 
         def newest() -> list[Record]:
             return self._records(self._store.views.history(chat.id, limit=limit))
 
-        stop = await self._in_store(lambda: self._store.listen(changed))
+        def wake() -> None:
+            enqueue(set())
+
+        stops: list[Callable[[], None]] = []
+        self._observers.add(wake)
         try:
+            await self._in_store(lambda: stops.append(self._store.listen(changed)))
             for record in await self._in_store(newest):
                 yield Change("snapshot", record)
             while True:
                 ids = await queue.get()
+                if self._closing is not None:
+                    return
                 if overflow or ids is None:
                     overflow = False
                     while not queue.empty():
@@ -380,7 +414,9 @@ class Vault:
                     if found is not None:
                         yield Change("removed" if found.view.tombstone is not None else "changed", found)
         finally:
-            await self._in_store(stop)
+            self._observers.discard(wake)
+            with contextlib.suppress(UsageError):  # closed, and all listeners with it
+                await self._in_store(lambda: [stop() for stop in stops])
 
     # In and out
 
@@ -434,13 +470,8 @@ class Vault:
         """
         async with self._syncing:
             await self._register()
-            sync = Sync(
-                self._local.account,
-                self._store.ids,
-                known=self._local.known,
-                random=self._sources.random,
-                sent_to=await self._in_store(lambda: self._local.get("sent-to")),
-            )
+            # On the store's thread, behind what a sync that was cancelled may still have under way there.
+            sync = await self._in_store(self._make_sync)
             driver = Driver(self._local, self._relay, self._thread, _engine_progress(progress))
             try:
                 report = await driver.run(sync.run())
@@ -456,6 +487,15 @@ class Vault:
             unreadable=report.unreadable,
         )
 
+    def _make_sync(self) -> Sync:
+        return Sync(
+            self._local.account,
+            self._store.ids,
+            known=self._local.known,
+            random=self._sources.random,
+            sent_to=self._local.get("sent-to"),
+        )
+
     def _note_sync(self, used: int, allowed: int) -> None:
         self._local.put("last-sync", [self._sources.now(), used, allowed])
 
@@ -466,6 +506,8 @@ class Vault:
         """Sync as long as the block runs: after every write, and every `interval` seconds. Offline is normal."""
         if self._background is not None and not self._background.done():
             raise UsageError("a background sync is running already")
+        if self._closing is not None:
+            raise UsageError("the vault is closed")
         background = Background(
             self.sync, on_state=on_state, interval=interval, jitter=random.random, sleep=self._wake.sleep
         )
@@ -491,7 +533,7 @@ class Vault:
     async def verify(self, *, progress: OnProgress | None = None) -> VerifyReport:
         """Read everything again from the relay and prove it against what this device has. Changes nothing."""
         async with self._syncing:
-            verification = Verification(self._local.account, self._local.known)
+            verification = await self._in_store(lambda: Verification(self._local.account, self._local.known))
             driver = Driver(self._local, self._relay, self._thread, _engine_progress(progress))
             result = await driver.run(verification.run())
         return VerifyReport(result.entries, result.segments, result.records, result.bytes, result.unreadable)
@@ -563,8 +605,6 @@ class Vault:
         self._relay.use(Credentials(account.id, account.signer, account.keys.signing, account.identity))
 
     async def _in_store(self, function: Callable[[], T]) -> T:
-        if self._closed and function != self._store.close:
-            raise UsageError("the vault is closed")
         return await self._thread.run(function)
 
     def _reporter(self, progress: OnProgress | None) -> Callable[[Progress], None]:
@@ -575,14 +615,19 @@ class Vault:
         return lambda report: (loop.call_soon_threadsafe(progress, report), None)[1]
 
 
+@contextlib.contextmanager
+def _fitting() -> Iterator[None]:
+    """What no record can hold is a mistake of the caller."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"this cannot be kept: {error}") from error
+
+
 def _engine_progress(progress: OnProgress | None) -> Callable[[EngineProgress], None] | None:
     if progress is None:
         return None
     return lambda step: progress(Progress(step.phase, step.segments, None, step.records))
-
-
-def _title(view: ConversationView) -> str | None:
-    return view.record.title if isinstance(view.record, Conversation) else None
 
 
 def _chat(view: ConversationView) -> Chat:

@@ -127,9 +127,7 @@ class RecoveryKit:
         roster = (number, ObjectId(found["roster"].identifier()))
         # A head that is left out would let a relay go back behind it.
         if len(feeds) != devices:
-            raise KitError(
-                f"the kit has {len(feeds)} lines that begin with `Device`; its line `Roster` counts {devices}"
-            )
+            raise KitError(f"the kit's line `Roster` counts {devices} lines `Device`, and {len(feeds)} stand there")
         try:
             return cls(
                 relay=found["relay"].text(),

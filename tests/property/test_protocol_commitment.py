@@ -1,7 +1,7 @@
 """No ciphertext opens under two keys (spec §3.5): one is made that would, and the commitment refuses it.
 
-ChaCha20-Poly1305 alone does not commit to its key: for two keys, the equation of Poly1305's tag can be solved for two blocks
-of the ciphertext. Here that is done, in plain Python.
+ChaCha20-Poly1305 alone does not commit to its key: for two keys, the equation of Poly1305's tag can be solved for two
+blocks of the ciphertext. Here that is done, in plain Python.
 """
 
 from __future__ import annotations
@@ -73,15 +73,15 @@ def opens_under_both(keys: tuple[bytes, bytes], associated: bytes, ciphertext: b
     ]
     (a, b), (c, d) = ([row[at] for at in free] for row in powers)
     inverse = pow(a * d - b * c, -1, P)
+    made = bytearray(ciphertext)
     for tag, first, second in targets((s1, s2)):
         left, right = first - known[0], second - known[1]
         solved = [(left * d - right * b) * inverse % P, (right * a - left * c) * inverse % P]
-        if all(1 << 128 <= value < 1 << 129 for value in solved):
-            break
-    made = bytearray(ciphertext)
-    for place, value in zip(places, solved, strict=True):
-        made[16 * place : 16 * place + 16] = (value - (1 << 128)).to_bytes(16, "little")
-    return bytes(made) + tag
+        if all(1 << 128 <= value < 1 << 129 for value in solved):  # 16 bytes, and the bit that Poly1305 adds
+            for place, value in zip(places, solved, strict=True):
+                made[16 * place : 16 * place + 16] = (value - (1 << 128)).to_bytes(16, "little")
+            return bytes(made) + tag
+    raise AssertionError("there is always another tag to try")
 
 
 def test_the_equation_is_poly1305s() -> None:

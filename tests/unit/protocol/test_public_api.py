@@ -1,0 +1,21 @@
+"""The public names of the packages whose modules are private."""
+
+from __future__ import annotations
+
+from sealkeep_protocol import roster, segments
+
+ROSTER = """
+MAX_ENTRY MAX_NAME Addition Composed Entry EntryType Link Random RecoveryKey Removal Roster RosterDevice Rotation Signer
+compose_change compose_close compose_genesis decode_entry decode_signer follow_links open_name open_wrap seal_name
+"""
+SEGMENTS = """
+LIVE_SUMMARY MAX_HEADER MAX_PACKED SUMMARY Head OpenedSegment Position SealedSegment SegmentClass SegmentHeader
+SegmentKind Summary VerifiedHeader body_length check_content check_parts decode_header decode_summary header_identifier
+open_segment seal_segment sign_header summarize verify_header view_hash
+"""
+
+
+def test_public_names_stay() -> None:
+    for package, names in ((roster, ROSTER), (segments, SEGMENTS)):
+        assert package.__all__ == names.split()
+        assert all(hasattr(package, name) for name in names.split())

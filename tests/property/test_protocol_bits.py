@@ -157,7 +157,8 @@ def test_summaries_and_bodies() -> None:
 def test_ciphertexts_that_their_author_signed(bit: int, part: str) -> None:
     """SEG-22: not what was sealed, though it is what was signed."""
     value: bytes = getattr(SEGMENT, part)
-    changed = replace(SEGMENT, **{part: flipped(value, bit % (8 * len(value)))})
+    wrong = flipped(value, bit % (8 * len(value)))
+    changed = replace(SEGMENT, summary=wrong) if part == "summary" else replace(SEGMENT, body=wrong)
     header = ACCOUNT.verified(2, SEGMENT).header
     digests = sha256(changed.summary), sha256(changed.body)
     data = sign_header(replace(header, digests=digests), ACCOUNT.id, ACCOUNT.devices[2].signing)

@@ -106,8 +106,10 @@ class Hits:
         for term in self._terms:
             start = folded.find(term)
             while start >= 0:
-                found.append((places[start], places[start + len(term) - 1] + 1))
-                start = folded.find(term, start + len(term))
+                end = start + len(term)
+                # An accent that was folded away goes with its letter; a letter may have become several.
+                found.append((places[start], max(places[end - 1] + 1, places[end])))
+                start = folded.find(term, end)
         merged: list[tuple[int, int]] = []
         for start, end in sorted(found):
             if merged and start <= merged[-1][1]:
@@ -119,8 +121,8 @@ class Hits:
     def snippet(self, text: str, columns: int) -> str:
         """The part of one line around the first hit, in at most so many columns, with all hits standing out."""
         spans, columns = self.spans(text), max(16, columns)
-        if spans and width(text) > columns:
-            begin, before = spans[0][0], columns // 3
+        if width(text) > columns:
+            begin, before = spans[0][0] if spans else 0, columns // 3
             while begin and (before := before - width(text[begin - 1])) >= 0:
                 begin -= 1
             if begin > 1:
@@ -143,13 +145,14 @@ def _marked(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[str]:
 
 
 def _fold(text: str) -> tuple[str, list[int]]:
-    """The text folded, and for each of its letters the place of the one that it came from."""
+    """The text folded, and for each of its letters, and its end, the place in the text that it came from."""
     if text.isascii():
-        return text.lower(), list(range(len(text)))
+        return text.lower(), list(range(len(text) + 1))
     letters, places = [], []
     for place, letter in enumerate(text):
         for part in unicodedata.normalize("NFKD", letter).casefold():
             if not "\u0300" <= part <= "\u036f":
                 letters.append(part)
                 places.append(place)
+    places.append(len(text))
     return "".join(letters), places

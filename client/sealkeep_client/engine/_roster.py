@@ -10,6 +10,7 @@ from sealkeep_client.engine._state import Account
 from sealkeep_protocol import signed
 from sealkeep_protocol.errors import AuthenticationError, HistoryError, PeerError, RefusedError
 from sealkeep_protocol.feeds import HeaderIds
+from sealkeep_protocol.hybrid_kem import RECOVERY_RECIPIENT, check_wrap
 from sealkeep_protocol.keys import EpochKeys, PrivateKeys
 from sealkeep_protocol.roster import MAX_ENTRY, Entry, Roster, decode_entry, follow_links, open_wrap
 
@@ -98,18 +99,27 @@ def unlock_by_kit(
 ) -> list[EpochKeys]:
     """Open the newest epoch that was wrapped for these recovery keys, and all that links lead to from there.
 
-    `wraps` are (number of the entry, wrap) of all recovery wraps. Raises `AuthenticationError` where none opens: the
-    one that should is spoilt, or the kit is another account's.
+    `wraps` are (number of the entry, wrap) of all recovery wraps. A wrap that is the signed one and does not open is its
+    author's fault: an older one is tried. Raises `AuthenticationError` (`key`: the kit is another account's, `digest`: the
+    relay changed a wrap, or what the newest one fails with where none opens) or `HistoryError` (`missing`).
     """
-    own = [key for key in roster.recovery_keys if key.keys.signing == recovery.signing.public]
-    if not own:
+    own = next((key for key in roster.recovery_keys if key.keys.signing == recovery.signing.public), None)
+    if own is None:
         raise AuthenticationError("key", "the recovery kit does not belong to this account")
+    by_entry = dict(wraps)
+    newest = _newest_recipient_entry(roster, own.number)
+    if newest not in by_entry:
+        raise HistoryError("missing", "the relay withholds the newest key that was made for the recovery kit")
     failure: PeerError | None = None
-    for number, wrap in sorted(wraps, reverse=True):
-        if not 0 <= number < len(entries) or not _is_recipient(roster, number, own[0].number):
+    for number in sorted(by_entry, reverse=True):
+        if not own.added_at <= number <= newest:
             continue
+        entry, wrap = decode(entries[number]), by_entry[number]
+        if not entry.digests:
+            continue
+        check_wrap(wrap, entry.digests[0])
         try:
-            keys = open_wrap(roster, decode(entries[number]), wrap, 0, recovery)
+            keys = open_wrap(roster, entry, wrap, RECOVERY_RECIPIENT, recovery)
         except AuthenticationError as error:
             failure = failure or error
             continue
@@ -117,6 +127,8 @@ def unlock_by_kit(
     raise failure or HistoryError("missing", "the relay withholds the keys that belong to the recovery kit")
 
 
-def _is_recipient(roster: Roster, number: int, recovery_number: int) -> bool:
-    """Whether this recovery key can have been the current one after entry `number`: not before it entered."""
-    return roster.recovery_keys[recovery_number].added_at <= number
+def _newest_recipient_entry(roster: Roster, recovery_number: int) -> int:
+    """The number of the last rotating entry after which this recovery key was the current one (§5.4)."""
+    later = roster.recovery_keys[recovery_number + 1 :]
+    last = later[0].added_at - 1 if later else roster.number
+    return roster.entry_epochs.index(roster.entry_epochs[last])

@@ -58,8 +58,8 @@ class SyncReport:
 class Sync:
     """The steps of one sync.
 
-    `known` looks up verified header ids, `random` gives fresh bytes; `sent_to` is the relay's incarnation when the
-    segments that still wait for an answer were sealed.
+    `known` looks up verified header ids, `refused` says of which own header a refusal is kept, `random` gives fresh
+    bytes; `sent_to` is the relay's incarnation when the segments that still wait for an answer were sealed.
     """
 
     def __init__(
@@ -68,12 +68,14 @@ class Sync:
         ids: RecordIds,
         *,
         known: HeaderIds,
+        refused: Callable[[ObjectId], bool],
         random: Callable[[int], bytes],
         sent_to: bytes | None = None,
     ) -> None:
         self.account = account
         self._ids = ids
         self._known = known
+        self._refused = refused
         self._random = random
         self._packer = Packer()
         self._tail: Feed = account.feed(account.device)
@@ -225,6 +227,10 @@ class Sync:
         # SEG-19: "A device that is shown a validly signed header of its own feed which it does not have MUST NOT write to
         # that feed any more: it is a copy, or was restored from a backup."
         if identifier is None or identifier != verified.id:
+            if self._refused(verified.id):  # §6.6: a refused header "is not stored and never will be"
+                raise HistoryError(
+                    "refusal", "the relay shows a segment that it has refused", device=item.device, seq=item.seq
+                )
             raise HistoryError(
                 "clone",
                 "this device's feed was continued elsewhere: this is a copy of it, or was restored from a backup",

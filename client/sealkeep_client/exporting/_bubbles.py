@@ -59,9 +59,8 @@ def bubble(view: MessageView, reply: str, names: Names) -> str:
     message = view.message
     if view.tombstone is not None:
         return f"<em class=gone>🚫 {say.gone(view.tombstone.reason)}</em>{shown_time(message)}"
-    if message.kind == Kind.TEXT and not (
-        view.history or view.reactions or message.edited or message.forwarded or message.attachments or message.details
-    ):
+    is_rich = view.history or view.reactions or message.edited or message.attachments or message.forwarded is not None
+    if message.kind == Kind.TEXT and not is_rich:
         return f"{reply}{_text(message)}{_flags(view)}{shown_time(message)}"
     parts = [_forwarded(message), reply]
     parts += [_attachment(one, message) for one in _worth_showing(message)]
@@ -187,9 +186,9 @@ def _card(mark: str, heading: str, lines: Sequence[str]) -> str:
 def _special(message: Message) -> str:
     kind, details = message.kind, message.details or {}
     if kind == Kind.POLL:
-        return _poll(details)
+        return _poll(message, details)
     if kind == Kind.LOCATION:
-        return _location(details)
+        return _location(message, details)
     if kind == Kind.CONTACT_CARD:
         return _contact(details)
     if kind in (Kind.LINK, Kind.MERGED_FORWARD):
@@ -201,10 +200,12 @@ def _special(message: Message) -> str:
     return ""
 
 
-def _poll(details: Mapping[str, Any]) -> str:
+def _poll(message: Message, details: Mapping[str, Any]) -> str:
     polls = [one for one in (details.get("poll"), details.get("todo_list")) if isinstance(one, Mapping)]
     if not polls:
-        return _card(say.sign(Kind.POLL), say.label(Kind.POLL), _rows(details)) if details else ""
+        # Sources that write polls and places into the text need no card beside it.
+        is_told = message.text and not details
+        return "" if is_told else _card(say.sign(Kind.POLL), say.label(Kind.POLL), _rows(details))
     poll = polls[0]
     question = say.words(poll, "question", "title") or say.label(Kind.POLL)
     options = []
@@ -223,7 +224,7 @@ def _poll(details: Mapping[str, Any]) -> str:
     )
 
 
-def _location(details: Mapping[str, Any]) -> str:
+def _location(message: Message, details: Mapping[str, Any]) -> str:
     place = details.get("location_information")
     place = place if isinstance(place, Mapping) else details
     latitude, longitude = say.words(place, "latitude"), say.words(place, "longitude")
@@ -235,7 +236,7 @@ def _location(details: Mapping[str, Any]) -> str:
     live = details.get("live_location_period_seconds")
     if type(live) is int:
         lines.append(f"live for {say.period(live)}")
-    return _card(say.sign(Kind.LOCATION), name(heading), lines) if details else ""
+    return "" if message.text and not details else _card(say.sign(Kind.LOCATION), name(heading), lines)
 
 
 def _contact(details: Mapping[str, Any]) -> str:

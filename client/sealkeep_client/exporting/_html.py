@@ -32,7 +32,15 @@ from sealkeep_client.exporting._output import ByteWriter
 from sealkeep_client.exporting._phrases import gone, service
 from sealkeep_client.exporting._times import civil, day_of, iso_day, long_day
 from sealkeep_client.store import ContactEntry, ConversationView, MessageEntry, ViewEntry
-from sealkeep_protocol.records import ConversationKey, ConversationType, Direction, Message, MessageView, RecordIds
+from sealkeep_protocol.records import (
+    ConversationKey,
+    ConversationType,
+    Direction,
+    Kind,
+    Message,
+    MessageView,
+    RecordIds,
+)
 
 _BLOCK: Final = 200  # messages
 _BLOCK_SIZE: Final = 64 << 10  # characters
@@ -187,7 +195,7 @@ class _Chat:
             self._day, self._has_day = day, True
             parts.append(f"<h3><time datetime={iso_day(day)}>{long_day(day)}</time></h3>\n")
         place = anchor(entry.id)
-        if view.tombstone is None and (message.kind in CENTRED or (author is None and not message.attachments)):
+        if view.tombstone is None and (message.kind in CENTRED or (author is None and message.kind == Kind.TEXT)):
             self._close()
             parts.append(f"<p class=s id={place}><bdi>{service(message, author)}</bdi>{shown_time(message)}</p>\n")
         else:

@@ -17,7 +17,7 @@ _MAX_RANGES: Final = 500  # of one text; beyond, it is shown plain
 _LINK: Final = re.compile(
     r"https?://[^\s<>\"'`{}|\\^\u0000-\u0020\u3000-\u303f\uff00-\uffef\u200e\u200f\u202a-\u202e]+", re.I
 )
-_SAFE: Final = re.compile(r"(?:https?://[^/\s\x00-\x20]|mailto:)[^\s\x00-\x20\x7f]+", re.IGNORECASE)
+_SAFE: Final = re.compile(r"(?:https?://(?!/)|mailto:)[^\s\x00-\x20\x7f]+", re.IGNORECASE)
 _BARE: Final = re.compile(r"[\w-]+(?:\.[\w-]+)+(?:[/?#:]\S*)?")
 _PUNCTUATION: Final = ".,;:!?…*_~"
 _MAX_LINK: Final = 2_048

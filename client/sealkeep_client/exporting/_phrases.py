@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from sealkeep_client.exporting._markup import escape, name
+from sealkeep_client.exporting._markup import escape, name, rich
 from sealkeep_protocol.records import Attachment, AttachmentState, Kind, Message, TombstoneReason
 
 _LONG: Final = 400  # characters of a value in a row
@@ -160,7 +160,7 @@ def file_facts(attachment: Attachment, kind: int) -> str:
 def service(message: Message, author: str | None) -> str:
     """An app's own line as HTML: its text, or a sentence made of what it says happened."""
     if message.text:
-        return escape(message.text)
+        return rich(message.text, message.ranges)
     details = message.details or {}
     told = words(details, "information_text")
     action = words(details, "action")

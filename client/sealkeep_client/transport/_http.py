@@ -267,7 +267,8 @@ class HttpRelay:
 
                 async def stream(items: Iterable[bytes]) -> AsyncIterator[bytes]:
                     for item in items:
-                        limit.reschedule(loop.time() + self._patience + len(item) / _SLOWEST)
+                        with contextlib.suppress(RuntimeError):  # answered already
+                            limit.reschedule(loop.time() + self._patience + len(item) / _SLOWEST)
                         yield item
 
                 response = await stack.enter_async_context(

@@ -92,6 +92,10 @@ class Local:
         identifier = self.store.sync.header_id(device, seq)
         return None if identifier is None else ObjectId(identifier)
 
+    def refused(self, header: ObjectId) -> bool:
+        """Whether a refusal of this own header is kept (SEG-15)."""
+        return any(identifier == header for _, identifier, _ in self.store.outbox.refusals())
+
     # The engine's actions
 
     def handles(self, action: object) -> bool:

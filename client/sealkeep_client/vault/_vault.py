@@ -492,6 +492,7 @@ class Vault:
             self._local.account,
             self._store.ids,
             known=self._local.known,
+            refused=self._local.refused,
             random=self._sources.random,
             sent_to=self._local.get("sent-to"),
         )

@@ -228,17 +228,15 @@ class Roster:
         return key
 
     def _remove(self, entry: Entry, devices: dict[int, RosterDevice], at: int) -> None:
-        added = {addition.device for addition in entry.added}
         numbers = [removal.device for removal in entry.removed]
         for removal in entry.removed:
             device = devices.get(removal.device)
             # ROS-03: "A removal MUST name an active device that is neither the signer nor added by the same entry, once
-            # each."
+            # each." What the entry adds is not there yet.
             if (
                 device is None
                 or not device.active
                 or entry.signer == Signer.device(removal.device)
-                or removal.device in added
                 or numbers != sorted(numbers)
             ):
                 self._refuse("it removes a device that it cannot remove")

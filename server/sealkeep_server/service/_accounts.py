@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from sealkeep_protocol import signed
-from sealkeep_protocol.errors import HistoryError
+from sealkeep_protocol.errors import HistoryError, PeerError
 from sealkeep_protocol.roster import Roster, Signer, decode_entry
 from sealkeep_protocol.types import AccountId, DeviceId, ObjectId, Seq
 from sealkeep_server.problems import ProblemError
-from sealkeep_server.stores import ConflictError, Entry, Pin, Store, Wrap
+from sealkeep_server.stores import ConflictError, DamagedError, Entry, Pin, Store, Wrap
 
 CLOSING_SECONDS = 30 * 24 * 3600  # §5.4
 _ENTRIES_AT_ONCE = 8  # up to 130 KiB each
@@ -23,6 +23,14 @@ class Account:
 
     roster: Roster
     accepted: int
+
+
+def _stored(entry: bytes, before: Account | None) -> Roster:
+    """Judge an entry that was judged before it was stored. Raises `DamagedError`: nobody but the store is to blame."""
+    try:
+        return Roster.genesis(entry) if before is None else before.roster.append(entry)
+    except PeerError as error:
+        raise DamagedError("a stored roster entry is not what was stored") from error
 
 
 class Accounts:
@@ -69,7 +77,7 @@ class Accounts:
             first = 0 if state is None else state.roster.number + 1
             entries = await self._store.entries(account, first, _ENTRIES_AT_ONCE)
             for entry in entries:
-                roster = Roster.genesis(entry.entry) if state is None else state.roster.append(entry.entry)
+                roster = _stored(entry.entry, state)
                 state = Account(roster, entry.accepted)
             if len(entries) < _ENTRIES_AT_ONCE:
                 break

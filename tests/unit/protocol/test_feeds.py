@@ -173,6 +173,19 @@ def test_a_head_beyond_a_pin_need_not_be_shown(account: MadeAccount) -> None:
     assert after.heads[2].seq == 3
 
 
+def test_a_head_up_to_a_pin_is_compared(account: MadeAccount) -> None:
+    """SEG-06"""
+    account.seal(2)
+    verified = account.verified(1, account.seal(1, take=False))
+    feed = followed(account, 1)
+    account.remove(2, by=device(3))
+    with refused(HistoryError, "missing", device=1, seq=3):
+        feed.follow(verified, account.roster, lambda number, seq: None)
+    with refused(HistoryError, "fork", device=1, seq=3):
+        feed.follow(verified, account.roster, lambda number, seq: OTHER_ID)
+    assert feed.follow(verified, account.roster, account.known).heads[2].seq == 3
+
+
 def test_heads_of_unknown_devices_and_heads_that_go_back_are_refused(account: MadeAccount) -> None:
     """SEG-21"""
     segment = account.seal(1, take=False)

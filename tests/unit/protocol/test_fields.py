@@ -15,7 +15,8 @@ from support.accounts import refused
 def test_a_map_has_integer_keys() -> None:
     assert decode_map(cbor.encode({0: 1}), limit=10, what="thing") == {0: 1}
     assert decode_map(b"\xa0", limit=10, what="thing") == {}
-    for value in ([], 1, {"a": 1}):
+    wrong: list[cbor.Item] = [[], 1, {"a": 1}]
+    for value in wrong:
         with refused(MalformedError, "malformed"):
             decode_map(cbor.encode(value), limit=10, what="thing")
     with refused(MalformedError, "too-large"):

@@ -80,7 +80,7 @@ def test_a_signed_receipt_of_another_shape_is_refused(core: cbor.Item) -> None:
 def test_statements_have_no_digests_and_no_other_kind() -> None:
     """SIG-04, SIG-03"""
     core = {0: 1, 1: HEADER, 2: 17, 3: RELAY.incarnation}
-    assert verify_receipt(forged("receipt", core), ACCOUNT, RELAY.identity, HEADER)
+    assert verify_receipt(forged("receipt", core), ACCOUNT, RELAY.identity, HEADER) == RECEIPT
     for data in (forged("receipt", core, digests=1), forged("refusal", core), forged("challenge", core)):
         with refused(HistoryError, "receipt"):
             verify_receipt(data, ACCOUNT, RELAY.identity, HEADER)

@@ -40,9 +40,10 @@ def test_a_device_that_replaces_the_kit_does_not_end_the_owners(account: MadeAcc
     """§5.4: a key that devices replaced keeps its right and ranks above the newer ones."""
     account.replace_kit(by=STOLEN)
     account.replace_kit(by=STOLEN)
-    assert rights(account) == [0, 1, 2]
-    assert account.roster.current_recovery_key.number == 2
-    assert [key.added_by for key in account.roster.recovery_keys] == [OWNER, STOLEN, STOLEN]
+    account.replace_kit(by=OWNER)
+    assert rights(account) == [0, 1, 2, 3]
+    assert account.roster.current_recovery_key.number == 3
+    assert [key.added_by for key in account.roster.recovery_keys] == [OWNER, STOLEN, STOLEN, OWNER]
     assert account.roster.signing_key(kit(0)) == account.recovery(0).signing.public
 
 
@@ -87,11 +88,10 @@ def test_a_close_by_a_younger_key_is_undone_by_an_older_ones_reclaim(account: Ma
     """ROS-09"""
     account.replace_kit(by=STOLEN)
     account.close(by=1)
-    assert account.roster.is_closed
-    assert account.roster.closed_by == 1
-    assert not account.roster.close_is_final
+    closed = account.roster
+    assert (closed.is_closed, closed.closed_by, closed.close_is_final) == (True, 1, False)
     account.reclaim(by=0)
-    assert not account.roster.is_closed
+    assert (account.roster.is_closed, account.roster.closed_by) == (False, None)
     assert rights(account) == [2]
     account.change(device(3))
 
@@ -127,6 +127,13 @@ def test_a_close_by_the_oldest_key_is_final(account: MadeAccount) -> None:
     place = {"number": account.roster.number + 1, "previous": account.roster.head}
     for number in (0, 1):
         refuse(account, reclaimed.entry(), kit(number), **place)
+
+
+def test_a_close_is_final_where_no_older_key_has_its_right(account: MadeAccount) -> None:
+    """ROS-09, §5.4"""
+    account.change(kit(0), new_kit=True)
+    account.close(by=1)
+    assert account.roster.close_is_final
 
 
 def test_the_owners_change_with_the_kit_ends_younger_keys(account: MadeAccount) -> None:

@@ -23,6 +23,7 @@ from sealkeep_protocol.segments import (
     sign_header,
     summarize,
 )
+from sealkeep_protocol.types import NO_ID, DeviceId, EpochNumber, Seq
 from support.accounts import TIME, MadeAccount, device, flipped, refused
 
 CONTENT = b"the content of a body " * 20
@@ -107,7 +108,7 @@ def test_a_reader_refuses_a_live_body_that_is_compressed(account: MadeAccount) -
 
 
 def test_content_that_does_not_fit_is_a_mistake_of_the_caller(account: MadeAccount) -> None:
-    assert account.seal(1, bytes(MAX_PACKED), take=False)
+    assert len(account.seal(1, bytes(MAX_PACKED), take=False).body) == MAX_BODY
     with pytest.raises(ValueError, match="does not fit"):
         account.seal(1, bytes(MAX_PACKED + 1), take=False)
 
@@ -217,12 +218,15 @@ def test_a_segment_moved_to_another_account_device_or_seq_is_refused(field: str)
     target = other if field == "account" else account
     author = 2 if field == "device" else 1
     seq = 2 if field == "seq" else 1
-    moved = replace(segment, seq=seq)
+    moved = replace(segment, seq=Seq(seq))
     family = HistoryError if field == "seq" else AuthenticationError
     with refused(family, "replay" if field == "seq" else "signature", device=author, seq=seq):
         target.verified(author, moved)
     header = replace(
-        account.verified(1, segment).header, device=author, seq=seq, previous=segment.header_id if seq == 2 else b""
+        account.verified(1, segment).header,
+        device=DeviceId(author),
+        seq=Seq(seq),
+        previous=segment.header_id if seq == 2 else NO_ID,
     )
     resigned = replace(moved, header=sign_header(header, target.id, target.devices[author].signing))
     with refused(AuthenticationError, "commitment", device=author, seq=seq):
@@ -235,7 +239,7 @@ def test_a_segment_moved_to_another_epoch_is_refused() -> None:
     account = MadeAccount()
     segment = account.seal(1, take=False)
     account.change(device(1))
-    header = replace(account.verified(1, segment).header, epoch=2, roster=1)
+    header = replace(account.verified(1, segment).header, epoch=EpochNumber(2), roster=1)
     moved = replace(segment, header=sign_header(header, account.id, account.devices[1].signing))
     with refused(AuthenticationError, "commitment", device=1, seq=1):
         opened(account, moved)

@@ -1,0 +1,504 @@
+"""A relay and devices in memory: the engine's actions carried out without sockets, files or clocks.
+
+    world = MadeAccount(devices=2)
+    relay = MemoryRelay(world)
+    phone, tablet = Device(1, world, relay), Device(2, world, relay)
+    phone.write("hi"); phone.sync(); tablet.sync()
+    relay.spoil(ReadHeads, rolled_back(1))          # a fault, until `relay.mend()`
+    relay.before(Append, lambda action: world.change(device(1)))    # something that comes in between, once
+
+The relay is honest: it judges and answers as spec §6.6 and §8 say. A fault changes what it answers. A device's store
+keeps whole steps only: what the engine had it write since the last question to the relay is undone when the engine fails,
+as one transaction would be.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, TypeAlias, TypeVar
+
+from sealkeep_client.answers import Appended, EpochStaleError, Heads, Page, PageItem, Wrap
+from sealkeep_client.engine import (
+    Account,
+    Action,
+    Append,
+    CheckRecords,
+    DropPending,
+    LoadOutbox,
+    LoadPending,
+    Progress,
+    ReadChanges,
+    ReadFeed,
+    ReadHeads,
+    ReadRoster,
+    ReadWraps,
+    Record,
+    SavePending,
+    SaveRoster,
+    SaveSegment,
+    Settle,
+    Steps,
+    Sync,
+    SyncReport,
+    Verification,
+    Verified,
+    Waiting,
+)
+from sealkeep_protocol.errors import RefusedError, SealkeepError, TransportError
+from sealkeep_protocol.feeds import Feed
+from sealkeep_protocol.primitives import sha256
+from sealkeep_protocol.problems import PROBLEMS
+from sealkeep_protocol.records import ConversationKey, Message, NativeIdentity, RecordIds
+from sealkeep_protocol.roster import Roster
+from sealkeep_protocol.segments import Head, SealedSegment, SegmentClass, check_parts, verify_header
+from sealkeep_protocol.statements import Receipt, Refusal
+from sealkeep_protocol.types import DeviceId, ObjectId
+from support.accounts import TIME, CountingRandom, MadeAccount, MadeRelay
+
+T = TypeVar("T")
+CHAT = ConversationKey("telegram", "", "user:42")
+
+Spoil: TypeAlias = Callable[[Any, Any], Any]  # (action, the honest answer) → what is answered instead
+
+
+def refusal_of(code: str) -> RefusedError:
+    """A problem as the transport raises it."""
+    problem = PROBLEMS[code]
+    return RefusedError(code, problem.title, status=problem.status, retryable=problem.retryable)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A segment as the relay stores it."""
+
+    position: int
+    device: int
+    segment: SealedSegment
+    roster: int  # the number its header names
+
+    def item(self, *, bodies: bool) -> PageItem:
+        segment = self.segment
+        parts = (segment.summary, segment.body) if bodies else (None, None)
+        return PageItem(self.position, self.device, segment.seq, segment.header, *parts)
+
+
+class MemoryRelay:
+    """One account on one relay. The roster is the world's, at once; the segments are `log`; `asked` are all questions."""
+
+    def __init__(self, world: MadeAccount, name: str = "relay", *, page_items: int = 3) -> None:
+        self.world = world
+        self.made = MadeRelay(name)
+        self.page_items = page_items
+        self.log: list[Stored] = []
+        self.asked: list[Action] = []
+        self._spoils: list[tuple[type, Spoil]] = []
+        self._befores: list[tuple[type, Callable[[Any], object]]] = []
+
+    @property
+    def incarnation(self) -> bytes:
+        return self.made.incarnation
+
+    # Faults
+
+    def spoil(self, action: type, spoil: Spoil) -> None:
+        """Let answers to such actions pass through `spoil`, after those that were set before."""
+        self._spoils.append((action, spoil))
+
+    def before(self, action: type, happens: Callable[[Any], object]) -> None:
+        """Let something happen before the next such action is answered, once."""
+        self._befores.append((action, happens))
+
+    def mend(self) -> None:
+        self._spoils.clear()
+        self._befores.clear()
+
+    def lose_answer(self, action: type = Append) -> None:
+        """Carry the next such action out, and let the line break before its answer arrives."""
+        done = False
+
+        def lose(_: object, answer: object) -> object:
+            nonlocal done
+            if done:
+                return answer
+            done = True
+            raise TransportError("the connection to the relay broke")
+
+        self.spoil(action, lose)
+
+    def restore(self, *, keep: int | None = None) -> None:
+        """Become another store with the first `keep` segments (all by default), as a backup brings them back."""
+        kept = self.log if keep is None else self.log[:keep]
+        self.log = [replace(stored, position=place + 100) for place, stored in enumerate(kept)]
+        self.made.incarnation = sha256(b"another" + self.incarnation)[:16]
+
+    # Answers
+
+    def answer(self, device: int, action: Action) -> Any:
+        """Answer as the transport does. Raises what it raises."""
+        self.asked.append(action)
+        for place, (kind, happens) in enumerate(self._befores):
+            if isinstance(action, kind):
+                del self._befores[place]
+                happens(action)
+                break
+        answer = self._honest(device, action)
+        for kind, spoil in self._spoils:
+            if isinstance(action, kind):
+                answer = spoil(action, answer)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _honest(self, device: int, action: Action) -> Any:
+        try:
+            return self._answer(device, action)
+        except SealkeepError as error:
+            return error
+
+    def _answer(self, device: int, action: Action) -> Any:
+        world = self.world
+        if isinstance(action, ReadRoster):
+            return world.entries[action.first :], world.roster.number
+        if not world.roster.devices[device].active:
+            raise refusal_of("revoked")
+        match action:
+            case ReadWraps():
+                return self._wraps(device)
+            case ReadHeads():
+                return Heads(self.incarnation, self._position, self._heads(), used=1, allowed=0)
+            case ReadChanges():
+                if action.incarnation not in (None, self.incarnation):
+                    raise refusal_of("incarnation")
+                found = [stored for stored in self.log if stored.position > action.after]
+                return self._page(found, action.after, lambda stored: stored.position, bodies=True)
+            case ReadFeed():
+                found = [s for s in self.log if s.device == action.device and s.segment.seq >= action.first]
+                return self._page(found, action.first, lambda stored: stored.segment.seq + 1, bodies=False)
+            case Append():
+                return self._append(device, action.items)
+        raise AssertionError(action)
+
+    @property
+    def _position(self) -> int:
+        return self.log[-1].position if self.log else 0
+
+    def _feed(self, device: int) -> list[Stored]:
+        return [stored for stored in self.log if stored.device == device]
+
+    def _heads(self) -> tuple[Head, ...]:
+        last = {stored.device: stored for stored in self.log}
+        return tuple(
+            Head(DeviceId(device), stored.segment.seq, stored.segment.header_id) for device, stored in last.items()
+        )
+
+    def _page(self, found: Sequence[Stored], after: int, cursor: Callable[[Stored], int], *, bodies: bool) -> Page:
+        shown = found[: self.page_items]
+        return Page(
+            tuple(stored.item(bodies=bodies) for stored in shown),
+            cursor(shown[-1]) if shown else after,
+            len(found) > len(shown),
+            self.incarnation,
+        )
+
+    def _wraps(self, device: int) -> list[Wrap]:
+        found = []
+        for number, wraps in enumerate(self.world.wraps):
+            if wraps:
+                roster = Roster.read(self.world.entries[: number + 1], account=self.world.id)
+                for (recipient, _), wrap in zip(roster.recipients(), wraps, strict=True):
+                    if recipient == device:
+                        found = [Wrap(number, recipient, wrap)]
+        return found
+
+    def _append(self, device: int, items: Iterable[tuple[bytes, ...]]) -> Appended:
+        receipts: list[bytes] = []
+        for item in items:
+            try:
+                receipts.append(self._take(device, *item))
+            except RefusedError:
+                if not receipts:
+                    raise
+                break
+        return Appended(self._feed(device)[-1].segment.seq, tuple(receipts))
+
+    def _take(self, device: int, header: bytes, summary: bytes | None = None, body: bytes | None = None) -> bytes:
+        world, roster = self.world, self.world.roster
+        key = roster.devices[device].keys.signing
+        verified = verify_header(header, account=world.id, device=device, seq=None, key=key)
+        said = verified.header
+        feed = self._feed(device)
+        if said.seq <= len(feed):
+            if feed[said.seq - 1].segment.header_id != verified.id:
+                raise refusal_of("fork")
+            return self._receipt(feed[said.seq - 1])
+        # SEG-14, as a relay does it.
+        if said.epoch != roster.epoch:
+            if said.roster >= roster.number:
+                raise EpochStaleError(b"", status=409)
+            refusal = Refusal(verified.id, said.device, said.seq, roster.number, roster.head, self.incarnation)
+            raise EpochStaleError(refusal.sign(world.id, self.made.key), status=409)
+        if said.roster > roster.number:
+            raise refusal_of("roster-conflict")
+        last = feed[-1] if feed else None
+        head = Feed(said.device)
+        if last is not None:
+            head = Feed(said.device, last.segment.seq, last.segment.header_id, last.roster)
+        if said.seq != head.seq + 1 or said.previous != head.head:
+            raise refusal_of("gap")
+        head.check_link(said, roster)
+        if summary is None or body is None:
+            raise refusal_of("malformed")
+        check_parts(said, summary=summary, body=body)
+        sealed = SealedSegment(said.seq, verified.id, header, summary, body)
+        return self._receipt(self.put(device, sealed, roster=said.roster))
+
+    def put(self, device: int, sealed: SealedSegment, *, roster: int | None = None) -> Stored:
+        """Store a segment unseen, whatever it says."""
+        number = self.world.roster.number if roster is None else roster
+        self.log.append(Stored(self._position + 1, device, sealed, number))
+        feed = self.world.segments.setdefault(device, [])
+        if sealed.seq == len(feed) + 1:  # the world's own `seal` has it already
+            feed.append(sealed)
+        return self.log[-1]
+
+    def _receipt(self, stored: Stored) -> bytes:
+        receipt = Receipt(stored.segment.header_id, stored.position, self.incarnation)
+        return receipt.sign(self.world.id, self.made.key)
+
+
+# Devices
+
+
+@dataclass
+class Kept:
+    """All that a device's store keeps."""
+
+    account: Account
+    headers: dict[tuple[int, int], ObjectId] = field(default_factory=dict)
+    read: list[Record] = field(default_factory=list)  # what others wrote
+    written: list[Record] = field(default_factory=list)  # what the relay has given receipts for
+    outbox: dict[SegmentClass, list[Record]] = field(default_factory=dict)
+    pending: list[tuple[SealedSegment, SegmentClass, list[Record]]] = field(default_factory=list)
+    receipts: list[bytes] = field(default_factory=list)
+    refusals: dict[ObjectId, bytes] = field(default_factory=dict)
+    unreadable: list[tuple[int, int, str]] = field(default_factory=list)
+    sent_to: bytes | None = None
+
+    def copied(self) -> Kept:
+        """A copy that stays as this is now."""
+        copied = copy.copy(self)
+        for name in ("headers", "read", "written", "receipts", "refusals", "unreadable", "pending"):
+            setattr(copied, name, copy.copy(getattr(self, name)))
+        copied.outbox = {kind: list(records) for kind, records in self.outbox.items()}
+        return copied
+
+
+class Device:
+    """A device of a world's account with a store in memory. `kept` is all that outlives a restart."""
+
+    def __init__(self, number: int, world: MadeAccount, relay: MemoryRelay, *, seed: str = "") -> None:
+        self.number = number
+        self.world = world
+        self.relay = relay
+        self.random = CountingRandom(f"device {number} {seed}")
+        self.ids = RecordIds(world.epochs[1].record_id_key)
+        self.kept = Kept(
+            Account(
+                device=DeviceId(number),
+                keys=world.devices[number],
+                identity=relay.made.identity,
+                roster=world.roster,
+                epochs=MappingProxyType(dict(world.epochs)),
+            )
+        )
+        self._offered: tuple[SegmentClass, int] | None = None
+        self._said = 0
+
+    def clone(self) -> Device:
+        """A copy of this home, as an old backup makes one."""
+        cloned = Device(self.number, self.world, self.relay, seed="clone")
+        cloned.kept = self.kept.copied()
+        return cloned
+
+    @property
+    def account(self) -> Account:
+        return self.kept.account
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts of all messages that this device knows, sorted."""
+        waiting = [*self.kept.outbox.values(), *(records for _, _, records in self.kept.pending)]
+        everything = [*self.kept.read, *self.kept.written, *(record for records in waiting for record in records)]
+        return sorted(record.text or "" for record in everything if isinstance(record, Message))
+
+    def write(self, *texts: str, segment_class: SegmentClass = SegmentClass.LIVE) -> None:
+        """Put messages into the outbox."""
+        for text in texts:
+            self._said += 1
+            native = NativeIdentity(self.number, TIME << 16 | self._said, self.random(16), 0)
+            self.queue([Message(CHAT, TIME + self._said, 1, native=native, text=text)], segment_class)
+
+    def queue(self, records: Sequence[Record], segment_class: SegmentClass = SegmentClass.HISTORY) -> None:
+        self.kept.outbox.setdefault(segment_class, []).extend(records)
+
+    def known(self, device: int, seq: int) -> ObjectId | None:
+        return self.kept.headers.get((device, seq))
+
+    def sync(self) -> SyncReport:
+        """Sync once, from what is stored, as after a restart."""
+        sync = Sync(
+            self.account,
+            self.ids,
+            known=self.known,
+            refused=lambda header: header in self.kept.refusals,
+            random=self.random,
+            sent_to=self.kept.sent_to,
+        )
+        return self.run(sync.run())
+
+    def verify(self) -> Verified:
+        return self.run(Verification(self.account, self.known).run())
+
+    def run(self, steps: Steps[T]) -> T:
+        answer: Any = None
+        failure: SealkeepError | None = None
+        while True:
+            before = self.kept.copied()
+            try:
+                action = steps.throw(failure) if failure is not None else steps.send(answer)
+                while isinstance(action, _LOCAL):
+                    action = steps.send(self._store(action))
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            except BaseException:
+                self.kept = before
+                raise
+            answer = failure = None
+            if not isinstance(action, Progress):
+                try:
+                    answer = self.relay.answer(self.number, action)
+                except SealkeepError as error:
+                    failure = error
+
+    def _store(self, action: Action) -> Any:
+        kept = self.kept
+        match action:
+            case SaveRoster():
+                assert action.first == kept.account.roster.number + 1
+                kept.account = action.account
+            case SaveSegment():
+                if action.segment is not None:
+                    self._save(action)
+                kept.account = action.account
+            case LoadPending():
+                return [sealed for sealed, _, _ in kept.pending if sealed.seq > action.after][: action.limit]
+            case LoadOutbox():
+                return self._load_outbox(action.limit)
+            case SavePending():
+                self._save_pending(action)
+            case Settle():
+                self._settle(action)
+            case DropPending():
+                for _, kind, records in reversed([p for p in kept.pending if p[0].seq >= action.seq]):
+                    kept.outbox[kind] = [*records, *kept.outbox.get(kind, [])]
+                kept.pending = [p for p in kept.pending if p[0].seq < action.seq]
+                kept.refusals[action.header_id] = action.statement
+            case CheckRecords():
+                texts = set(self.texts)
+                return sum(message.text not in texts for message in action.body.messages)
+        return None
+
+    def _save(self, action: SaveSegment) -> None:
+        segment, kept = action.segment, self.kept
+        assert segment is not None
+        place = (segment.feed.device, segment.feed.seq)
+        assert place not in kept.headers, "a header is kept once"
+        kept.headers[place] = segment.feed.head
+        if segment.unreadable is not None:
+            kept.unreadable.append((*place, segment.unreadable.code))
+        if segment.body is not None:
+            body = segment.body
+            kept.read += [*body.contacts, *body.conversations, *body.messages, *body.marks]
+
+    def _load_outbox(self, limit: int) -> Waiting | None:
+        for kind in sorted(self.kept.outbox):
+            records = self.kept.outbox[kind]
+            if records:
+                self._offered = (kind, min(limit, len(records)))
+                return Waiting(kind, records[:limit], more=len(records) > limit)
+        return None
+
+    def _save_pending(self, action: SavePending) -> None:
+        assert self._offered is not None
+        kind, most = self._offered
+        assert action.count <= most
+        records = self.kept.outbox[kind]
+        self.kept.pending.append((action.sealed, kind, records[: action.count]))
+        self.kept.outbox[kind] = records[action.count :]
+        self.kept.sent_to = action.incarnation
+        self._offered = None
+
+    def _settle(self, action: Settle) -> None:
+        kept = self.kept
+        for seq, receipt, statement in action.receipts:
+            place = (self.number, int(seq))
+            assert place not in kept.headers, "a header is kept once"
+            kept.headers[place] = receipt.header_id
+            kept.receipts.append(statement)
+            kept.written += next(records for sealed, _, records in kept.pending if sealed.seq == seq)
+            kept.pending = [pending for pending in kept.pending if pending[0].seq != seq]
+        kept.account = action.account
+
+
+_LOCAL = (SaveRoster, SaveSegment, LoadPending, LoadOutbox, SavePending, Settle, DropPending, CheckRecords)
+
+
+# Faults for `MemoryRelay.spoil`
+
+
+def items(change: Callable[[list[PageItem]], list[PageItem]]) -> Spoil:
+    """Change the items of a page."""
+
+    def spoil(_: object, page: Page) -> Page:
+        return replace(page, items=tuple(change(list(page.items))))
+
+    return spoil
+
+
+def item_at(device: int, seq: int, /, **parts: Any) -> Spoil:
+    """Replace parts of one item; a callable is given the part as it is."""
+
+    def change(found: list[PageItem]) -> list[PageItem]:
+        return [
+            replace(
+                item, **{name: part(getattr(item, name)) if callable(part) else part for name, part in parts.items()}
+            )
+            if (item.device, item.seq) == (device, seq)
+            else item
+            for item in found
+        ]
+
+    return items(change)
+
+
+def heads(change: Callable[[dict[int, Head]], dict[int, Head]]) -> Spoil:
+    """Change the heads that the relay names."""
+
+    def spoil(_: object, answer: Heads) -> Heads:
+        changed = change({head.device: head for head in answer.heads})
+        return replace(answer, heads=tuple(changed.values()))
+
+    return spoil
+
+
+def refuse(code: str) -> Spoil:
+    """Answer with a problem."""
+    return lambda action, answer: refusal_of(code)
+
+
+def instead(answer: Any) -> Spoil:
+    """Answer with something else altogether."""
+    return lambda action, honest: answer

@@ -17,7 +17,7 @@ from sealkeep_protocol.padding import is_bucket
 from support.clients import Device, write_telegram
 from support.relay import RelayProcess
 
-WINDOW = 8  # bytes by which a string is recognised
+WINDOW = 12  # bytes by which a string is recognised
 DATABASE = "relay.db"
 
 
@@ -36,11 +36,15 @@ async def test_nothing_of_the_chats_stands_at_the_relay(data_dir: Path, tmp_path
         async with await Vault.create(
             tmp_path / "phone", relay=relay.url, unlock=unlock, name="Ann's telephone", on_kit=kits.append
         ) as vault:
-            await vault.import_exports([source])
-            await vault.sync()
+            # What a relay writes before it has anything of this person: its schema, in plain words.
+            empty = {path: path.read_bytes() for path in files(relay.data)}
             texts = {*strings(source), "Ann's telephone", "result.json"}
             known = windows(texts, WINDOW)
+            for data in empty.values():
+                known -= {data[at : at + WINDOW] for at in found(data, known, WINDOW)}
             assert len(known) > 50_000
+            await vault.import_exports([source])
+            await vault.sync()
             for path in files(relay.data):
                 assert not list(found(path.read_bytes(), known, WINDOW))
             # The log is words, and words begin messages too.
@@ -87,7 +91,7 @@ def windows(texts: Iterable[str], size: int) -> set[bytes]:
         encoded[:size]
         for text in texts
         for encoded in (text.encode(), text.encode("utf-16-le"))
-        if len(encoded) >= size
+        if len(encoded) >= size and len(set(encoded[:size])) > size // 2 - 1
     }
 
 

@@ -195,7 +195,8 @@ class _Chat:
             self._day, self._has_day = day, True
             parts.append(f"<h3><time datetime={iso_day(day)}>{long_day(day)}</time></h3>\n")
         place = anchor(entry.id)
-        if view.tombstone is None and (message.kind in CENTRED or (author is None and message.kind == Kind.TEXT)):
+        is_alone = author is None and message.kind == Kind.TEXT and not message.attachments
+        if view.tombstone is None and (message.kind in CENTRED or is_alone):
             self._close()
             parts.append(f"<p class=s id={place}><bdi>{service(message, author)}</bdi>{shown_time(message)}</p>\n")
         else:

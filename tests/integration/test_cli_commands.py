@@ -366,7 +366,8 @@ def test_show(phone: Path, tmp_path: Path, sealkeep: Sealkeep) -> None:
 
     text = sealkeep(phone, "show", CHAT, "--limit", "100000").out
     assert text.startswith(f"{CHAT}  {len(shown)} messages\n")
-    assert f"  {shown[0]['author']}" in text
+    assert "12:00  Ann 安  https:" in text
+    assert "12:00  You     hello" in text
     assert sealkeep(phone, "show", CHAT, "--limit", "2").out.startswith(f"{CHAT}  2 of {len(shown)} messages\n")
 
 

@@ -34,8 +34,8 @@ MAX_LIVE_RECORDS: Final = 64
 _FULL_ENOUGH: Final = 0.96  # of the cap: filling closer costs more than the padding
 _AIM: Final = 0.985  # of the cap, at first: a body that is too long is encoded again
 _FIRST_GUESS: Final = 40.0  # packed bytes a record
-_ATTEMPTS: Final = 8
-_GUESSES: Final = 5
+_ATTEMPTS: Final = 16  # at most; one or two are usual
+_GUESSES: Final = 2  # of them, by density alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,9 @@ class Packer:
     def pack(self, records: Sequence[Record], segment_class: SegmentClass) -> Packed:
         """Pack as many of the first records as fit. Raises `ValueError` where not even one does."""
         compressed = segment_class is not SegmentClass.LIVE
-        # So many fit, and so many do not.
+        # So many fit, and so many do not; with what part of a body they take, where it is known.
         low, high = 0, min(len(records), MAX_RECORDS if compressed else MAX_LIVE_RECORDS) + 1
+        low_fill, high_fill = 0.0, 0.0
         count = min(high - 1, max(1, self._guess(records))) if compressed else high - 1
         best: Packed | None = None
         attempts = 0
@@ -78,15 +79,18 @@ class Packer:
             content, data = _encode(records[:count], compressed=compressed)
             fill = max(len(data) / MAX_PACKED, len(content) / MAX_CONTENT)
             if fill <= 1:
-                low, best = count, Packed(count, data, compressed, len(content), full=False)
+                low, low_fill, best = count, fill, Packed(count, data, compressed, len(content), full=False)
                 if fill >= _FULL_ENOUGH:
                     break
-                guess = int(count * 0.99 / fill)
             else:
-                high = count
-                guess = int(count * 0.98 / fill)
-            # Records differ: where the density so far leads nowhere new, or not soon, halve what is left.
-            count = guess if low < guess < high and attempts < _GUESSES else (low + high) // 2
+                high, high_fill = count, fill
+            if high_fill:  # between the two, as if all records there were alike
+                guess = low + int((high - low) * (_AIM - low_fill) / (high_fill - low_fill))
+            else:
+                guess = int(count * _AIM / low_fill)
+            # They are not always: every other time what is left is halved.
+            is_new = low < guess < high and (attempts <= _GUESSES or attempts % 2)
+            count = guess if is_new else (low + high) // 2
         if best is None:
             raise ValueError("a record does not fit a body")
         full = best.count < len(records)

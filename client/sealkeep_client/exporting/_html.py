@@ -11,7 +11,7 @@ however long, and the script shows the blocks that are in sight. Where they do n
       <p class=end hidden>beginning of the newest message</p>
     </details>
 
-A block is a list of `h3` (a new day), `p.s` (a line of the app's own) and `dl` (an author and what they said in one go:
+A block is a list of `h3` (a day), `p.s` (a line of the app's own) and `dl` (an author and what they said in one go:
 `dt`, then a `dd` for each message). Every message has the id that `anchor` gives.
 """
 
@@ -170,7 +170,6 @@ class _Chat:
         self._parts: list[str] = []
         self._size = self._count = 0
         self._first_day = self._day = 0
-        self._has_day = False
         # Whose messages are being put together, up to when; None: nobody's.
         self._group: tuple[object, ...] | None = None
         self._until = 0
@@ -190,9 +189,10 @@ class _Chat:
         day = day_of(now)
         if not self._count:
             self._first_day = day
-        if not self._has_day or day != self._day:
+        # A block says its day anew: the heading stays in sight while its messages are read.
+        if not self._count or day != self._day:
             self._close()
-            self._day, self._has_day = day, True
+            self._day = day
             parts.append(f"<h3><time datetime={iso_day(day)}>{long_day(day)}</time></h3>\n")
         place = anchor(entry.id)
         is_alone = author is None and message.kind == Kind.TEXT and not message.attachments

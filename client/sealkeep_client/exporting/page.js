@@ -65,11 +65,20 @@ addEventListener("DOMContentLoaded", () => {
     template.innerHTML = block.textContent;
     return template.content;
   };
+  // The messages of each day in an element of their own, in which its heading stays in sight.
+  const days = (content) => {
+    const found = document.createDocumentFragment();
+    for (const node of Array.from(content.children)) {
+      if (node.tagName === "H3") found.append(make("div"));
+      found.lastChild.append(node);
+    }
+    return found;
+  };
   const show = (section) => {
     if (section.childNodes.length) return;
     const before = section.offsetHeight;
     const isAbove = section.getBoundingClientRect().top < log.getBoundingClientRect().top;
-    section.append(document.importNode(parse(section.block), true));
+    section.append(days(document.importNode(parse(section.block), true)));
     section.style.height = "";
     // What is read must not move when something above it turns out longer or shorter.
     if (isAbove) log.scrollTop += section.offsetHeight - before;
@@ -117,8 +126,7 @@ addEventListener("DOMContentLoaded", () => {
       sections.set(block, section);
       log.append(section);
     }
-    const days = chat.blocks.map((block) => block.dataset.d);
-    $("day").min = days[0] || "";
+    $("day").min = chat.blocks.length ? chat.blocks[0].dataset.d : "";
     $("day").max = new Date(chat.time + 864e5).toISOString().slice(0, 10);
     toEnd();
     for (const section of sections.values()) watcher.observe(section);
@@ -159,8 +167,7 @@ addEventListener("DOMContentLoaded", () => {
     if (!current || !current.blocks.length) return;
     const block = current.blocks.findLast((one) => one.dataset.d < day) || current.blocks[0];
     const after = current.blocks[current.blocks.indexOf(block) + 1];
-    const find = (section) =>
-      Array.from(section.querySelectorAll("h3")).find((one) => one.firstChild.dateTime >= day);
+    const find = (section) => Array.from(section.children).find((one) => one.querySelector("h3 time").dateTime >= day);
     show(sections.get(block));
     if (find(sections.get(block)) || !after) reveal(block, (section) => find(section) || section.lastElementChild, false);
     else reveal(after, (section) => find(section) || section.firstElementChild, false);

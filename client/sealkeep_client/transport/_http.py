@@ -64,7 +64,8 @@ class HttpRelay:
         self.url = check_url(url)
         self._now = now
         self._patience = patience
-        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=min(10, patience), sock_read=patience)
+        # The rest of the time is kept below: aiohttp would count an upload as silence of the relay.
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=min(10, patience))
         self._closed = False
         self._session: aiohttp.ClientSession | None = None
         self._token: tuple[str, float] | None = None
@@ -203,11 +204,15 @@ class HttpRelay:
 
     async def _chunks(self, response: aiohttp.ClientResponse, limit: int) -> AsyncIterator[bytes]:
         started, size = self._now(), 0
-        async for chunk in response.content.iter_any():
+        while True:
+            async with asyncio.timeout(self._patience):
+                chunk = await response.content.readany()
+            if not chunk:
+                return
             size += len(chunk)
             if size > limit:
                 raise MalformedError("too-large", f"the relay's answer exceeds {limit} bytes")
-            # The pause before each chunk is bounded already; drops that come just in time would still take for ever.
+            # Drops that come just in time would still take for ever.
             if self._now() - started > self._patience + size / _SLOWEST:
                 raise TransportError("the relay answers too slowly")
             yield chunk

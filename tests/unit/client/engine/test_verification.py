@@ -48,13 +48,13 @@ FAULTS: list[tuple[type, Spoil, type[PeerError], str, int | None, int | None]] =
     (ReadChanges, items(lambda found: found[::-1]), HistoryError, "missing", 2, 1),
     (ReadChanges, item_at(1, 2, position=1), HistoryError, "replay", 1, 2),
     (ReadChanges, lambda _, page: replace(page, items=(), more=True), HistoryError, "replay", None, None),
-    (ReadChanges, lambda _, page: replace(page, items=(), more=False), HistoryError, "rollback", 2, 3),
+    (ReadChanges, lambda _, page: replace(page, items=(), more=False), HistoryError, "rollback", 1, 3),
     (ReadChanges, item_at(2, 2, body=None), HistoryError, "missing", 2, 2),
     (ReadChanges, item_at(2, 2, summary=None), HistoryError, "missing", 2, 2),
     (ReadChanges, item_at(1, 3, body=lambda body: flipped(body, 1)), AuthenticationError, "digest", 1, 3),
     (ReadChanges, item_at(1, 3, summary=lambda part: flipped(part, 1)), AuthenticationError, "digest", 1, 3),
     (ReadChanges, item_at(2, 1, header=lambda header: flipped(header, 600)), AuthenticationError, "signature", 2, 1),
-    (ReadHeads, lambda _, answer: replace(answer, position=0), HistoryError, "rollback", 2, 3),
+    (ReadHeads, lambda _, answer: replace(answer, position=0), HistoryError, "rollback", 1, 3),
 ]
 
 

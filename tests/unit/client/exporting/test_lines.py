@@ -367,8 +367,24 @@ def test_memory_does_not_grow_with_the_number_of_records() -> None:
         finally:
             tracemalloc.stop()
 
-    few = peak(10_000)
-    assert peak(40_000) < few + (256 << 10)
+    few = peak(5_000)
+    assert peak(20_000) < few + (128 << 10)
+
+
+def test_more_authors_than_are_remembered(written: Written) -> None:
+    entries = [
+        MessageEntry(
+            bytes(16), MessageView(replace(some.FULL, author=f"u{number % 5000}", author_name=None)), (0, 0, b"")
+        )
+        for number in range(10_000)
+    ]
+    lines = lines_of(written(write_lines, entries))
+    assert [line["author_source"] for line in lines] == [f"u{number % 5000}" for number in range(10_000)]
+
+
+def test_earlier_texts_say_only_what_is_known(entries_of: Entries, written: Written, ids: RecordIds) -> None:
+    plain = Mark(MarkType.REVISION, ids.message(some.FULL), text="first")
+    assert lines_of(written(write_lines, entries_of(some.FULL, plain)))[1]["history"] == [{"text": "first"}]
 
 
 def test_progress_is_told(written: Written) -> None:

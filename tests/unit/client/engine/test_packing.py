@@ -1,0 +1,224 @@
+"""Filling bodies: nothing is lost, order stays, and history fills its bodies to the cap."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sealkeep_client.engine import LoadOutbox, Record
+from sealkeep_client.engine._packing import MAX_LIVE_RECORDS, Packed, Packer
+from sealkeep_protocol.padding import MAX_BODY, MAX_CONTENT, OVERHEAD, decompress
+from sealkeep_protocol.records import (
+    Body,
+    Contact,
+    ContactKey,
+    Conversation,
+    ConversationKey,
+    Mark,
+    MarkType,
+    Message,
+    decode_body,
+)
+from sealkeep_protocol.segments import MAX_PACKED, SegmentClass
+from support.accounts import TIME, MadeAccount
+from support.memory_relay import CHAT, Device, MemoryRelay
+
+WORDS = [f"{word}{n}" for n in range(400) for word in ("rain", "北京", "train", "明天", "tea", "书")]
+
+
+def message(number: int, text: str) -> Message:
+    return Message(CHAT, TIME + 1000 * number, 1, source=number, text=text, author=f"user{number % 7}")
+
+
+def chat(count: int, seed: int = 0) -> list[Record]:
+    """What people write: a few words each."""
+    chosen = random.Random(seed)
+    return [message(n, " ".join(chosen.choices(WORDS, k=chosen.randint(1, 12)))) for n in range(count)]
+
+
+def noise(count: int, size: int, seed: int = 0) -> list[Record]:
+    """Records that no compression makes smaller (hex: by half)."""
+    chosen = random.Random(seed)
+    return [message(n, chosen.randbytes(size).hex()) for n in range(count)]
+
+
+def opened(packed: Packed) -> Body:
+    content = decompress(packed.data) if packed.compressed else packed.data
+    assert len(content) == packed.content_length <= MAX_CONTENT
+    return decode_body(content, limit=MAX_CONTENT)
+
+
+def pack_all(records: Sequence[Record], segment_class: SegmentClass, *, offered: int | None = None) -> list[Packed]:
+    """Pack as the engine does: each body from what the one before left."""
+    packer, bodies = Packer(), []
+    while records:
+        wanted = packer.wanted
+        while True:
+            shown = records[: offered or wanted]
+            packed = packer.pack(shown, segment_class)
+            if offered or len(shown) == len(records) or not packer.wants_more(packed):
+                break
+            wanted = max(packer.wanted, 2 * wanted)
+        assert 0 < packed.count <= len(shown)
+        assert len(packed.data) <= MAX_PACKED
+        assert packed.full == (packed.count < len(shown))
+        bodies.append(packed)
+        records = records[packed.count :]
+    return bodies
+
+
+def fill(packed: Packed) -> float:
+    return (len(packed.data) + OVERHEAD) / MAX_BODY
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_history_fills_its_bodies(seed: int) -> None:
+    """§6.3: "filled to the cap"; only the last of a run is not."""
+    bodies = pack_all(chat(56_000, seed), SegmentClass.HISTORY)
+    assert len(bodies) > 3
+    assert all(fill(packed) >= 0.94 for packed in bodies[:-1]), [fill(packed) for packed in bodies]
+    assert sum(packed.count for packed in bodies) == 56_000
+
+
+def test_a_density_that_changes_is_followed() -> None:
+    """Long ones, then short ones, then long ones again: the body in which it changes is full too."""
+    records = [*noise(200, 1500), *chat(30_000), *noise(300, 1500, 2), *chat(20_000, 2)]
+    bodies = pack_all(records, SegmentClass.HISTORY)
+    assert all(fill(packed) >= 0.94 for packed in bodies[:-1]), [fill(packed) for packed in bodies]
+
+
+def test_what_compresses_to_nothing_ends_at_the_content_s_limit() -> None:
+    """§2.3: 4 MiB decompressed at most; such a body cannot be filled."""
+    records = [message(n, "a" * 3000) for n in range(5000)]
+    bodies = pack_all(records, SegmentClass.HISTORY)
+    assert all(packed.content_length >= 0.94 * MAX_CONTENT for packed in bodies[:-1])
+
+
+def test_hundreds_of_large_records_that_do_not_compress() -> None:
+    """A record is 64 KiB at most, half of it here after compression: seven or eight to a body."""
+    records = noise(300, 30_000)
+    bodies = pack_all(records, SegmentClass.HISTORY)
+    assert [m.source for packed in bodies for m in opened(packed).messages] == list(range(300))
+    assert all(fill(packed) + 30_000 / MAX_BODY > 0.97 for packed in bodies[:-1])
+
+
+def test_large_records_are_not_loaded_by_the_thousand() -> None:
+    """What a packer asks for follows what the bodies before held."""
+    packer = Packer()
+    before = packer.wanted
+    packer.pack(noise(40, 30_000), SegmentClass.HISTORY)
+    assert packer.wanted < 100 < before
+
+
+def test_live_bodies_are_small_and_plain() -> None:
+    """SEG-10: never compressed, so that nobody who can send a message can probe its length."""
+    bodies = pack_all(chat(200), SegmentClass.LIVE)
+    assert [packed.count for packed in bodies] == [64, 64, 64, 8]
+    assert not any(packed.compressed for packed in bodies)
+    assert opened(bodies[0]).messages[0].source == 0
+
+
+def test_large_live_records_are_split() -> None:
+    records = noise(64, 31_000)
+    bodies = pack_all(records, SegmentClass.LIVE)
+    assert all(packed.count == 4 for packed in bodies[:-1])
+    assert [m.source for packed in bodies for m in opened(packed).messages] == list(range(64))
+
+
+def test_a_record_that_fits_no_body_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="longer than"):
+        Packer().pack([message(1, "x" * 70_000)], SegmentClass.LIVE)
+    with pytest.raises(ValueError, match="does not fit"):
+        Packer().pack([], SegmentClass.LIVE)
+
+
+def test_all_kinds_share_a_body() -> None:
+    key = ConversationKey("telegram", "", "user:42")
+    records: list[Record] = [
+        Contact(ContactKey("telegram", "", "user7"), name="Bo", rank=TIME),
+        Conversation(key, "Bo", rank=TIME),
+        message(1, "hi"),
+        Mark(MarkType.REVISION, bytes(16), text="hello"),
+    ]
+    (packed,) = pack_all(records, SegmentClass.FRONT)
+    body = opened(packed)
+    assert [*body.contacts, *body.conversations, *body.messages, *body.marks] == records
+
+
+sizes = st.one_of(st.integers(0, 60), st.integers(0, 3_000), st.just(31_000))
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 200), sizes), min_size=1, max_size=5),
+    st.sampled_from([SegmentClass.LIVE, SegmentClass.FRONT, SegmentClass.HISTORY]),
+    st.one_of(st.none(), st.integers(1, 500)),
+    st.integers(0, 5),
+)
+def test_whatever_the_records_none_is_lost(
+    runs: list[tuple[int, int]], segment_class: SegmentClass, offered: int | None, seed: int
+) -> None:
+    """Packing all in turn keeps every record, in order, however many are offered at a time."""
+    chosen = random.Random(seed)
+    texts = [chosen.randbytes(size).hex() for count, size in runs for _ in range(min(count, 12 if size > 3000 else count))]
+    records = [message(n, text) for n, text in enumerate(texts)]
+    bodies = pack_all(records, segment_class, offered=offered)
+    assert [m for packed in bodies for m in opened(packed).messages] == records
+    if segment_class is SegmentClass.LIVE:
+        assert all(packed.count <= MAX_LIVE_RECORDS for packed in bodies)
+
+
+# Through a whole sync
+
+
+def lengths(relay: MemoryRelay) -> list[int]:
+    return [len(stored.segment.body) for stored in relay.log]
+
+
+def test_body_lengths_say_nothing_of_history() -> None:
+    """§6.3: exactly the cap but for the last of a run; P2."""
+    made = MadeAccount(devices=2)
+    relay = MemoryRelay(made)
+    phone, tablet = Device(1, made, relay), Device(2, made, relay)
+    phone.queue(chat(36_000))
+    report = phone.sync()
+    assert report.records_written == 36_000
+    assert len(relay.log) > 2
+    assert set(lengths(relay)[:-1]) == {MAX_BODY}
+    assert lengths(relay)[-1] < MAX_BODY
+    assert all(len(stored.segment.summary) == 2048 for stored in relay.log)
+    tablet.sync()
+    assert tablet.kept.read == phone.kept.written
+
+
+def test_the_first_guess_may_be_far_too_low() -> None:
+    """Records that compress very well: more of them are asked for, until the body is full or none is left."""
+    made = MadeAccount()
+    relay = MemoryRelay(made)
+    phone = Device(1, made, relay)
+    phone.queue([message(n, "ok") for n in range(60_000)])
+    asked: list[int] = []
+    load = phone._load_outbox
+    phone._load_outbox = lambda limit: asked.append(limit) or load(limit)  # type: ignore[method-assign, func-returns-value]
+    phone.sync()
+    assert len(asked) > 2
+    assert sorted(asked[:2]) == asked[:2]
+    assert set(lengths(relay)[:-1]) <= {MAX_BODY}
+    assert LoadOutbox(asked[0]).limit == asked[0]
+
+
+def test_front_bodies_are_multiples_of_64_kib() -> None:
+    """§6.3: their number of records does not show."""
+    made = MadeAccount()
+    relay = MemoryRelay(made)
+    phone = Device(1, made, relay)
+    phone.queue(chat(3_000), SegmentClass.FRONT)
+    phone.queue(chat(10), SegmentClass.LIVE)
+    phone.sync()
+    assert lengths(relay)[0] < 65_536
+    assert len(relay.log[0].segment.summary) == 96
+    assert all(length % 65_536 == 0 for length in lengths(relay)[1:])
+    assert lengths(relay)[1:]

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -589,31 +590,31 @@ class Recorder(HttpRelay):
 
     @contextlib.asynccontextmanager
     async def _request(
-        self, method: str, path: str, *, body: bytes | AsyncIterator[bytes] | None = None, **options: Any
+        self, method: str, path: str, *, body: bytes | Callable[[], Iterator[bytes]] | None = None, **options: Any
     ) -> AsyncIterator[Any]:
         sent, received = bytearray(), bytearray()
 
-        async def sending(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-            async for chunk in stream:
+        def sending(stream: Callable[[], Iterator[bytes]]) -> Iterator[bytes]:
+            for chunk in stream():
                 sent.extend(chunk)
                 yield chunk
 
         if isinstance(body, bytes):
             sent.extend(body)
         elif body is not None:
-            body = sending(body)
+            body = partial(sending, body)
         async with super()._request(method, path, body=body, **options) as response:
 
-            async def receiving() -> AsyncIterator[bytes]:
-                async for chunk in response.content.iter_any():
-                    received.extend(chunk)
-                    yield chunk
+            async def receiving() -> bytes:
+                chunk = await response.content.readany()
+                received.extend(chunk)
+                return chunk
 
             yield SimpleNamespace(
                 status=response.status,
                 headers=response.headers,
                 content_type=response.content_type,
-                content=SimpleNamespace(iter_any=receiving),
+                content=SimpleNamespace(readany=receiving),
             )
         self.talk.append((method, path.rsplit("/", 1)[-1], bytes(sent), bytes(received)))
 

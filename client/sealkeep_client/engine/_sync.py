@@ -118,8 +118,13 @@ class Sync:
         # first only with its own removal in it, the second only with the `close` in it; all else is `rollback`."
         if refused.code not in ("revoked", "closed", "not-found"):
             return
-        entries, head = yield ReadRoster(self.account.roster.number + 1)
-        account = extend_roster(self.account, entries, head, self._lookup)
+        try:
+            entries, head = yield ReadRoster(self.account.roster.number + 1)
+            account = extend_roster(self.account, entries, head, self._lookup)
+        except RefusedError as again:
+            if again.code != "not-found":
+                raise
+            raise HistoryError("rollback", "the relay does not know this account any more") from refused
         if not (refused.code == "closed" and account.roster.is_closed):
             raise HistoryError(
                 "rollback", "the relay denies this account or device, which its roster does not bear out"

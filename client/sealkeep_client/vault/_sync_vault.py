@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
@@ -25,6 +25,7 @@ from sealkeep_client.vault._types import (
     VerifyReport,
 )
 from sealkeep_client.vault._vault import Vault
+from sealkeep_protocol.errors import UsageError
 from sealkeep_protocol.records import ConversationType, SourceIdentity
 
 T = TypeVar("T")
@@ -37,9 +38,21 @@ class _Loop:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="sealkeep-vault", daemon=True)
         self._thread.start()
+        self._closing = threading.Lock()
+        self._closed = False
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+        """Run to the end; what interrupts the waiting thread cancels it. Raises `UsageError` after `close`."""
+        with self._closing:
+            if self._closed:
+                coroutine.close()
+                raise UsageError("the vault is closed")
+            future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
 
     def iterate(self, iterator: AsyncIterator[T]) -> Iterator[T]:
         async def following() -> tuple[bool, T | None]:
@@ -60,7 +73,8 @@ class _Loop:
                     return
                 yield value  # type: ignore[misc]
         finally:
-            self.run(end())
+            with suppress(UsageError):
+                self.run(end())
 
     @contextmanager
     def enter(self, manager: AbstractAsyncContextManager[T]) -> Iterator[T]:
@@ -71,9 +85,23 @@ class _Loop:
             self.run(_leave(manager))
 
     def close(self) -> None:
+        """End the loop, and what is still to be ended on it. May be called again."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            asyncio.run_coroutine_threadsafe(self._finish(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    async def _finish(self) -> None:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await self._loop.shutdown_asyncgens()
+        await self._loop.shutdown_default_executor()
 
 
 async def _enter(manager: AbstractAsyncContextManager[T]) -> T:
@@ -87,7 +115,7 @@ async def _leave(manager: AbstractAsyncContextManager[Any]) -> None:
 class SyncVault:
     """`Vault` with ordinary calls, for any thread. What it takes, gives and raises is what `Vault` does.
 
-    Callbacks (`on_kit`, `progress`, `on_state`) are called on a thread of the vault's own.
+    Callbacks (`on_kit`, `progress`, `on_state`) are called on a thread of the vault's own: they must not call it back.
     """
 
     def __init__(self, loop: _Loop, vault: Vault) -> None:
@@ -121,8 +149,9 @@ class SyncVault:
             raise
 
     def close(self) -> None:
-        """See `Vault.close`. The vault is of no use afterwards."""
-        self._loop.run(self._vault.close())
+        """See `Vault.close`. May be called again; the vault is of no use afterwards."""
+        with suppress(UsageError):
+            self._loop.run(self._vault.close())
         self._loop.close()
 
     def __enter__(self) -> Self:

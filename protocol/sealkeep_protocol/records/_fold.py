@@ -25,6 +25,7 @@ from sealkeep_protocol.records._model import (
     ContactKey,
     Conversation,
     ConversationKey,
+    ExtensionMap,
     Mark,
     MarkType,
     Message,
@@ -40,6 +41,7 @@ class Reaction:
     actor: str | None
     count: int
     time: int | None
+    extension: ExtensionMap | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ def _show(message: Message, state: MessageState) -> MessageView:
         elif mark.type == MarkType.SUPPLEMENT:
             attachments, mixed = join_attachments(attachments, mixed, mark.attachments, False)
         elif mark.type == MarkType.REACTION and mark.count:
-            reactions.append(Reaction(mark.key or "", mark.actor, mark.count, mark.time))
+            reactions.append(Reaction(mark.key or "", mark.actor, mark.count, mark.time, mark.extension))
     content, others = choose(found)
     reactions.sort(key=lambda reaction: (reaction.key, reaction.actor is not None, reaction.actor or ""))
     return MessageView(

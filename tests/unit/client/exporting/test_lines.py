@@ -184,7 +184,7 @@ def test_no_field_of_the_others_is_dropped(kind: type, entries_of: Entries, writ
                 write_lines, entries_of(replace(chat, **{field.name: default}))
             )
         if kind is Reaction:
-            full = Reaction("k", "u", 2, 5)
+            full = Reaction("k", "u", 2, 5, {"type": "paid"})
             other = replace(full, **{field.name: {"key": "j", "count": 1}.get(field.name)})
             assert written(write_lines, [_reacted(full)]) != written(write_lines, [_reacted(other)])
 

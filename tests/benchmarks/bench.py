@@ -27,7 +27,7 @@ import apsw
 import cbor2
 import zstandard
 
-from sealkeep_client import Passphrase, RecoveryKit, Vault
+from sealkeep_client import Passphrase, RecoveryKit, Text, Vault
 from sealkeep_client.importers import open_exports
 from sealkeep_client.store import message_rows
 from sealkeep_client.store._database import _SETTINGS as SETTINGS
@@ -37,6 +37,7 @@ from sealkeep_protocol.primitives import aead_open, aead_seal
 from sealkeep_protocol.records import Message, RecordIds, contact_to_fields, decode_body, encode_body
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from support.clients import write_telegram
 from support.relay import RelayProcess
 
 FLOOR_RUNS = 3
@@ -52,6 +53,7 @@ BOUNDS = (
     ("client's peak, restore (MB)", "at most", 250.0),
     ("relay's peak (MB)", "at most", 200.0),
     ("bytes on the relay / message", "at most", 45.0),
+    ("sync of one message, after all / after 1,000", "at most", 1.3),
 )
 
 
@@ -84,6 +86,10 @@ def measure(export: Path, base: Path) -> dict[str, float]:
         uploaded = run(export, base, "upload", relay.url)
         floors.append(run(export, base, "floors", str(base / "floor1")))
         restored = run(export, base, "restore", relay.url)
+        many = run(export, base, "one more", relay.url)
+        few = run(write_small(base / "small.json"), base / "few", "upload", relay.url) and run(
+            base / "small.json", base / "few", "one more", relay.url
+        )
         floors.append(run(export, base, "floors", str(base / "floor2")))
         stored = settled_size(relay.data)
         relay_peak = peak_of(relay.pid)
@@ -97,6 +103,8 @@ def measure(export: Path, base: Path) -> dict[str, float]:
     figures["restore (messages/s)"] = messages / restored["restore"]
     figures["restore / insert floor"] = messages / restored["restore"] / floor
     figures["import and upload / insert floor"] = messages / (uploaded["import"] + uploaded["upload"]) / floor
+    figures["sync of one message, after all (ms)"] = many["one more"] * 1000
+    figures["sync of one message, after all / after 1,000"] = many["one more"] / few["one more"]
     figures["client's peak, import and upload (MB)"] = uploaded["peak"]
     figures["client's peak, restore (MB)"] = restored["peak"]
     figures["relay's peak (MB)"] = relay_peak
@@ -182,10 +190,34 @@ async def _restore(chosen: argparse.Namespace) -> dict[str, float]:
         return {"restore": time.perf_counter() - started, "peak": own_peak()}
 
 
+def one_more(chosen: argparse.Namespace) -> dict[str, float]:
+    return asyncio.run(_one_more(chosen))
+
+
+async def _one_more(chosen: argparse.Namespace) -> dict[str, float]:
+    times = []
+    async with await Vault.open(chosen.base / "phone", unlock=Passphrase("bench")) as vault:
+        await vault.sync()
+        chat = (await vault.conversations())[0]
+        for number in range(15):
+            started = time.perf_counter()
+            await vault.append(chat, Text(f"one more, {number}"))
+            await vault.sync()
+            times.append(time.perf_counter() - started)
+    return {"one more": statistics.median(times)}
+
+
+def write_small(path: Path) -> Path:
+    write_telegram(path, 1_000)
+    (path.parent / "few").mkdir()
+    return path
+
+
 PHASES: dict[str, Callable[[argparse.Namespace], dict[str, float]]] = {
     "floors": floors,
     "upload": upload,
     "restore": restore,
+    "one more": one_more,
 }
 
 

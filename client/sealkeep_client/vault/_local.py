@@ -6,6 +6,7 @@ Everything here runs on the vault's one thread for the store.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -28,7 +29,7 @@ from sealkeep_protocol import cbor
 from sealkeep_protocol.errors import PeerError, StoreError
 from sealkeep_protocol.feeds import Feed
 from sealkeep_protocol.keys import EpochKeys, PrivateKeys
-from sealkeep_protocol.records import HybridClock, RecordIds
+from sealkeep_protocol.records import Body, HybridClock, Mark, MarkType, RecordIds, TombstoneReason
 from sealkeep_protocol.roster import Roster
 from sealkeep_protocol.segments import Head, SealedSegment, SegmentClass, header_identifier
 from sealkeep_protocol.types import DeviceId, ObjectId, Seq
@@ -119,8 +120,20 @@ class Local:
             case DropPending():
                 return self.store.outbox.refuse(action.seq, action.header_id, action.statement)
             case CheckRecords():
-                return self.store.count_missing(action.body)
+                return self._count_missing(action.body)
         raise TypeError(f"no action of this device: {type(action).__name__}")
+
+    def _count_missing(self, body: Body) -> int:
+        missing = self.store.count_missing(body)
+        if missing:  # what a tombstone covers is not kept (REC-07), and not missed
+            body = replace(body, marks=[mark for mark in body.marks if not self._is_covered(mark)])
+            missing = self.store.count_missing(body)
+        return missing
+
+    def _is_covered(self, mark: Mark) -> bool:
+        tombstones = [Mark(MarkType.TOMBSTONE, mark.target, reason=reason) for reason in TombstoneReason]
+        covers = self.store.count_missing(Body(marks=tombstones)) < len(tombstones)
+        return covers and mark.type in (MarkType.REVISION, MarkType.SUPPLEMENT, MarkType.REACTION)
 
     def _save_roster(self, action: SaveRoster) -> None:
         self.store.sync.add_roster(action.first, action.entries)

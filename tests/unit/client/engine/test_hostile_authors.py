@@ -250,9 +250,7 @@ def test_a_roster_head_that_goes_back_is_refused(world: World) -> None:
     summary = summarize(SegmentClass.LIVE, [TIME], 1, [], len(GOOD))
     relay.put(
         2,
-        seal_segment(
-            position, epoch, made.devices[2].signing, summary, GOOD, compressed=False, salt=bytes(32)
-        ),
+        seal_segment(position, epoch, made.devices[2].signing, summary, GOOD, compressed=False, salt=bytes(32)),
     )
     with refused(HistoryError, "roster", device=2, seq=2):
         phone.sync()

@@ -96,10 +96,11 @@ def test_what_is_wrong_is_malformed(decode: Any, data: bytes) -> None:
 
 
 def test_a_relay_of_another_version_is_unsupported() -> None:
-    for wrong in ({"key_1": [2, 3]}, {"key_2": []}):
+    unknown: list[dict[str, Any]] = [{"key_1": [2, 3]}, {"key_2": []}]
+    for wrong in unknown:
         with refused(MalformedError, "unsupported"):
             decode_info(encoded(INFO, **wrong))
-    assert decode_info(encoded(INFO, key_1=[3, 2, 1]))
+    assert decode_info(encoded(INFO, key_1=[3, 2, 1])).identity == ID
 
 
 def test_an_answer_has_a_limit() -> None:
@@ -140,7 +141,8 @@ def test_a_page_ends_with_its_trailer() -> None:
     assert isinstance(item, PageItem)
     assert make_page([item, trailer]) == Page((item,), 5, True, INCARNATION)
     assert make_page([trailer]).items == ()
-    for parts in ([], [item], [trailer, item]):
+    cut: list[list[PageItem | Trailer]] = [[], [item], [trailer, item]]
+    for parts in cut:
         with pytest.raises(TransportError, match="cut short"):
             make_page(parts)
     with refused(MalformedError, "malformed"):

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 
 from sealkeep_client.importers import ImportOptions
 from sealkeep_client.kit import RecoveryKit
-from sealkeep_client.store import UploadClass
+from sealkeep_client.store import Passphrase, Strength, UploadClass
 from sealkeep_client.transport import HttpRelay
 from sealkeep_client.vault import Change, Chat, Draft, Progress, Record, SyncState, SyncVault, Text, Vault
 from sealkeep_client.vault import _setup as setup
@@ -42,6 +43,7 @@ from support.relay import RelayProcess
 
 MINUTE = 60_000
 NOW = 1_700_000_000_000
+LATER = 4_000_000_000_000
 
 Person = Any  # of this folder's conftest
 
@@ -51,7 +53,10 @@ async def texts(vault: Vault, chat: Chat, limit: int = 50) -> list[str | None]:
 
 
 async def everything(vault: Vault) -> dict[str, list[str | None]]:
-    return {f"{chat.key.app}:{chat.key.source}": sorted(await texts(vault, chat), key=str) for chat in await vault.conversations()}
+    return {
+        f"{chat.key.app}:{chat.key.source}": sorted(await texts(vault, chat), key=str)
+        for chat in await vault.conversations()
+    }
 
 
 async def put_mark(vault: Vault, mark: Mark) -> None:
@@ -111,7 +116,11 @@ async def test_another_process_cannot_open_it(person: Person) -> None:
         "asyncio.run(Vault.open(Path(sys.argv[1]), unlock=Passphrase('correct horse')))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, str(person.home("phone"))], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program, str(person.home("phone"))],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert "StoreError: another process has this home open" in done.stderr
 
@@ -119,8 +128,6 @@ async def test_another_process_cannot_open_it(person: Person) -> None:
 async def test_a_failed_open_leaves_the_home_free(person: Person) -> None:
     phone = await person.create()
     await phone.close()
-    from sealkeep_client.store import Passphrase
-
     with pytest.raises(StoreError, match="passphrase"):
         await Vault.open(person.home("phone"), unlock=Passphrase("wrong"))
     await person.open()
@@ -231,14 +238,12 @@ async def test_another_refusal_ends_a_recovery(person: Person, monkeypatch: pyte
         raise RefusedError("quota", "", status=507)
 
     monkeypatch.setattr(HttpRelay, "append_roster", refuse)
-    with pytest.raises(RefusedError, match="^$"):
+    with pytest.raises(RefusedError, match=r"^$"):
         await person.recover()
 
 
 async def test_a_kit_of_another_relay_or_account(person: Person, tmp_path: Path) -> None:
     """KEY-09: checked against what the kit names, before anything is signed."""
-    from dataclasses import replace
-
     await person.create()
     kit = person.kit
     other = bytes(32)
@@ -251,18 +256,14 @@ async def test_a_kit_of_another_relay_or_account(person: Person, tmp_path: Path)
     ):
         with pytest.raises(family) as caught:
             await Vault.recover(tmp_path / "other", kit=wrong, unlock=person.unlock, name="other")
-        assert caught.value.code == code  # type: ignore[attr-defined]
+        assert caught.value.code == code
     with pytest.raises(RefusedError) as refused:
-        await Vault.recover(
-            tmp_path / "other", kit=replace(kit, account=other), unlock=person.unlock, name="other"
-        )
+        await Vault.recover(tmp_path / "other", kit=replace(kit, account=other), unlock=person.unlock, name="other")
     assert refused.value.code == "not-found"
     assert not (tmp_path / "other").exists()
 
 
 async def test_a_kit_that_has_seen_another_head(person: Person, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     phone = await person.create()
     await phone.append(await phone.conversation("telegram:user:1"), Text("one"))
     await phone.sync()
@@ -280,7 +281,13 @@ async def test_a_kit_that_has_seen_another_head(person: Person, tmp_path: Path) 
 async def test_names_of_conversations(person: Person) -> None:
     phone = await person.create()
     chat = await phone.conversation("telegram:user:42")
-    assert (chat.title, chat.key.app, chat.key.source, chat.messages, chat.last) == ("user:42", "telegram", "user:42", 0, None)
+    assert (chat.title, chat.key.app, chat.key.source, chat.messages, chat.last) == (
+        "user:42",
+        "telegram",
+        "user:42",
+        0,
+        None,
+    )
     named = await phone.conversation("telegram:user:42", title="Bo", type=ConversationType.ONE_TO_ONE)
     assert (named.id, named.title, named.type) == (chat.id, "Bo", 1)
     assert (await phone.conversation("telegram:user:42")).title == "Bo"
@@ -341,7 +348,7 @@ async def test_what_no_record_holds_is_the_callers_mistake(person: Person) -> No
         with pytest.raises(UsageError, match="cannot be kept"):
             await phone.append(chat, draft)
     with pytest.raises(UsageError):
-        await phone.append(chat, Text("a"), source={"no": "identity"})  # type: ignore[arg-type]
+        await phone.append(chat, Text("a"), source={"no": "identity"})
     assert await texts(phone, chat) == []
     await phone.append(chat, Text("x" * 65_000))
     assert (await phone.sync()).sent == 2
@@ -356,7 +363,7 @@ async def test_history_comes_in_pages(person: Person) -> None:
     assert [len(page) for page in pages] == [10, 10, 5]
     flat = [text for page in reversed(pages) for text in page]
     assert sorted(flat, key=str) == [f"{n:02}" for n in range(25)]
-    first = [page async for page in phone.history(chat, limit=10)][0]
+    first = await anext(phone.history(chat, limit=10))
     older = [record.text async for page in phone.history(chat, before=first[0], limit=7) for record in page]
     assert sorted(older, key=str) == sorted((text for page in pages[1:] for text in page), key=str)
     other = await phone.conversation("telegram:user:43")
@@ -371,7 +378,7 @@ async def test_search(person: Person) -> None:
     await phone.append(other, Text("明天"))
     assert len([record async for record in phone.search("明天")]) == 121
     assert len([record async for record in phone.search("明天", chat=one)]) == 120
-    assert [record.text async for record in phone.search("tomorrow 7", limit=1)][0] in ("明天见 tomorrow 7",) or True
+    assert len([record async for record in phone.search("tomorrow 7", limit=1)]) == 1
     assert not [record async for record in phone.search("nowhere")]
 
 
@@ -492,7 +499,7 @@ async def test_observing_a_conversation(person: Person) -> None:
     await put_mark(phone, Mark(MarkType.TOMBSTONE, old[0].id, reason=TombstoneReason.RECALLED))
     (gone,) = await take(changes, 1)
     assert (gone.what, gone.record and gone.record.id) == ("removed", old[0].id)
-    await changes.aclose()  # type: ignore[attr-defined]
+    await changes.aclose()
 
 
 async def test_observing_what_another_device_does(person: Person) -> None:
@@ -506,7 +513,7 @@ async def test_observing_what_another_device_does(person: Person) -> None:
     await laptop.sync()
     (change,) = await waiting
     assert (change.what, change.record) == ("changed", record)
-    await changes.aclose()  # type: ignore[attr-defined]
+    await changes.aclose()
 
 
 async def test_too_much_to_name_begins_again(person: Person) -> None:
@@ -518,11 +525,11 @@ async def test_too_much_to_name_begins_again(person: Person) -> None:
     await asyncio.sleep(0)
     first = await phone.append(chat, Text("0"))
     assert [change.record for change in await waiting] == [first]
-    last = [await phone.append(chat, Draft(text=f"{n}", time=NOW + 10_000_000_000_000 // 10 + n)) for n in range(300)][-3:]
+    last = [await phone.append(chat, Draft(text=f"{n}", time=LATER + n)) for n in range(300)][-3:]
     seen = await take(changes, 4)
     assert [change.what for change in seen] == ["reset", "snapshot", "snapshot", "snapshot"]
     assert [change.record for change in seen[1:]] == last
-    await changes.aclose()  # type: ignore[attr-defined]
+    await changes.aclose()
 
 
 async def test_observers_leave_nothing_behind(person: Person) -> None:
@@ -540,7 +547,7 @@ async def test_observers_leave_nothing_behind(person: Person) -> None:
         observing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await observing
-        await changes.aclose()  # type: ignore[attr-defined]
+        await changes.aclose()
         await phone.status()
         assert len(listeners) == before
     assert not phone._observers
@@ -607,8 +614,10 @@ async def test_syncs_wait_for_each_other(person: Person) -> None:
     chat = await phone.conversation("telegram:user:1")
     for n in range(5):
         await phone.append(chat, Text(f"{n}"))
-    done = await asyncio.gather(*(phone.sync() for _ in range(4)), phone.verify(), phone.append(chat, Text("meanwhile")))
-    assert sum(summary.sent for summary in done[:4]) in (6, 7)  # type: ignore[union-attr]
+    done = await asyncio.gather(
+        *(phone.sync() for _ in range(4)), phone.verify(), phone.append(chat, Text("meanwhile"))
+    )
+    assert sum(summary.sent for summary in done[:4]) in (6, 7)
 
 
 async def test_records_that_are_written_during_a_sync_go_out_with_the_next(person: Person) -> None:
@@ -646,8 +655,8 @@ async def test_a_vault_is_closed_once(person: Person) -> None:
         phone.conversations,
         lambda: phone.append(chat, Text("late")),
         lambda: phone.uploaded(bytes(16)),
-        lambda: anext(phone.history(chat)),  # type: ignore[call-overload]
-        lambda: anext(phone.observe(chat)),  # type: ignore[call-overload]
+        lambda: anext(phone.history(chat)),
+        lambda: anext(phone.observe(chat)),
         lambda: phone.background_sync().__aenter__(),
     ):
         with pytest.raises(UsageError, match="closed"):
@@ -788,7 +797,9 @@ async def test_progress_is_told(person: Person) -> None:
 
 def flip_on_disk(data: Path) -> None:
     """Change one byte in the largest body that the relay keeps."""
-    bodies = [path for path in data.rglob("*") if path.is_file() and ".db" not in path.name and path.stat().st_size > 20_000]
+    bodies = [
+        path for path in data.rglob("*") if path.is_file() and ".db" not in path.name and path.stat().st_size > 20_000
+    ]
     assert bodies
     largest = max(bodies, key=lambda path: path.stat().st_size)
     os.chmod(largest, 0o600)
@@ -846,7 +857,7 @@ async def test_import_and_export(person: Person, tmp_path: Path) -> None:
     for form in ("jsonl", "html"):
         for vault in (phone, laptop):
             out = tmp_path / f"{(await vault.status()).device}.{form}"
-            assert await vault.export(out, format=form, progress=told.append) == 3  # type: ignore[arg-type]
+            assert await vault.export(out, format=form, progress=told.append) == 3
         assert (tmp_path / f"1.{form}").read_bytes() == (tmp_path / f"2.{form}").read_bytes()
     with pytest.raises(SourceError):
         await phone.import_exports([tmp_path / "nothing"])
@@ -875,11 +886,11 @@ async def test_long_exports_tell_their_progress(person: Person, tmp_path: Path) 
 
 
 def test_threads_share_a_vault(tmp_path: Path, relay: RelayProcess) -> None:
-    from sealkeep_client.store import Passphrase, Strength
-
     unlock = Passphrase("correct horse", strength=Strength(1, 8192))
     kits: list[RecoveryKit] = []
-    with SyncVault.create(tmp_path / "phone", relay=relay.url, unlock=unlock, name="phone", on_kit=kits.append) as phone:
+    with SyncVault.create(
+        tmp_path / "phone", relay=relay.url, unlock=unlock, name="phone", on_kit=kits.append
+    ) as phone:
         chat = phone.conversation("telegram:user:1", title="Bo")
         written: list[Record] = []
 
@@ -923,12 +934,8 @@ def test_threads_share_a_vault(tmp_path: Path, relay: RelayProcess) -> None:
 
 
 def test_a_vault_for_threads_is_closed_once(tmp_path: Path, relay: RelayProcess) -> None:
-    from sealkeep_client.store import Passphrase, Strength
-
     unlock = Passphrase("correct horse", strength=Strength(1, 8192))
-    phone = SyncVault.create(
-        tmp_path / "phone", relay=relay.url, unlock=unlock, name="phone", on_kit=lambda kit: None
-    )
+    phone = SyncVault.create(tmp_path / "phone", relay=relay.url, unlock=unlock, name="phone", on_kit=lambda kit: None)
     chat = phone.conversation("telegram:user:1")
     phone.append(chat, Text("one"))
     pages = phone.history(chat)

@@ -200,7 +200,7 @@ def test_import_says_what_it_left_out(tmp_path: Path, phone: Path, sealkeep: Sea
     assert said.status == 0
     assert "sealkeep: left out: " in said.err
     assert "bad.json" in said.err
-    assert "1 place could not be taken as they stand." in said.out
+    assert "Left out: 1 place, listed one by one." in said.out
     [counted] = sealkeep(phone, "import", tmp_path / "folder", "--json").objects
     assert counted["problems"][0]["path"].endswith("bad.json")
 

@@ -61,7 +61,7 @@ def import_command(app: App, paths: tuple[Path, ...], date_order: Any, as_json: 
     if report.left_out:
         click.echo(f"Not kept, because it is no chat: {', '.join(report.left_out)}.")
     if report.problems:
-        click.echo(f"{count(len(report.problems), 'place')} could not be taken as they stand.")
+        click.echo(f"Left out: {count(len(report.problems), 'place')}, listed one by one.")
     if report.added or report.changed:
         click.echo("`sealkeep sync` sends them, sealed, to the relay.")
 

@@ -84,7 +84,7 @@ class Sync:
         self._sent_to = sent_to
         self._unreadable: list[PeerError] = []
         self._segments_read = self._records_read = 0
-        self._written = self._records_written = 0
+        self._written = self._records_written = self._bytes_written = 0
 
     def run(self) -> Steps[SyncReport]:
         """Sync once. Raises what the relay or its peers did wrong; nothing that fails a check is kept."""
@@ -108,7 +108,7 @@ class Sync:
             segments_written=self._written,
             records_written=self._records_written,
             unreadable=tuple(self._unreadable),
-            used=heads.used,
+            used=heads.used + self._bytes_written,
             allowed=heads.allowed,
         )
 
@@ -424,6 +424,7 @@ class Sync:
         for sealed in pending[: len(receipts)]:
             self._pending.pop(sealed.seq, None)
             self._records_written += self._carried.pop(sealed.seq, 0)
+            self._bytes_written += len(sealed.header) + len(sealed.summary) + len(sealed.body)
         self._written += len(receipts)
         yield Progress("writing", self._written, self._records_written)
 

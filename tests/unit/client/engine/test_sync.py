@@ -555,7 +555,7 @@ def test_the_store_is_asked_to_keep_only_what_goes_on(world: World) -> None:
             kept.append(action.sealed)
         return store(action)  # type: ignore[arg-type]
 
-    phone._store = watched
+    phone._store = watched  # type: ignore[method-assign]
     many(phone, 11)
     phone.sync()
     assert [sealed.seq for sealed in kept] == list(range(2, 13))

@@ -169,8 +169,12 @@ async def test_what_a_later_version_wrote_is_kept(person: Person, monkeypatch: p
     await phone.sync()
     await write(phone, chat, "with something new")
     later = Unknown({70: ["a", 1]}, {3: {77: ["of a later version"]}})
+
+    def encode_more(contacts: Any, conversations: Any, messages: Any, marks: Any) -> bytes:
+        return encode_body(contacts, conversations, messages, marks, unknown=later)
+
     with monkeypatch.context() as patch:
-        patch.setattr(packing, "encode_body", lambda *tables: encode_body(*tables, later))
+        patch.setattr(packing, "encode_body", encode_more)
         await phone.sync()
     assert not (await tablet.sync()).unreadable
     assert await texts(tablet, chat) == ["with something new"]

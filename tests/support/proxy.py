@@ -1,4 +1,4 @@
-"""A loopback TCP proxy before a relay: counts bytes, cuts a connection at a chosen moment, lets a test act between two bytes.
+"""A loopback TCP proxy that counts bytes, and can cut a connection where a test wants it.
 
     with Proxy(relay.port) as proxy:
         vault = await Vault.create(..., relay=proxy.url)

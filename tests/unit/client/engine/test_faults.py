@@ -217,7 +217,7 @@ def test_another_header_at_a_verified_place(world: World) -> None:
     check(world, HistoryError, "gap", 2, 5)
 
 
-@pytest.mark.parametrize("byte", range(0, 400, 7))
+@pytest.mark.parametrize("byte", range(0, 400, 13))
 def test_a_flipped_bit_in_a_header_is_seen(world: World, byte: int) -> None:
     """SEG-20, SIG-01: whichever it is."""
     _, relay, phone, _ = world

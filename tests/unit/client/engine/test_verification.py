@@ -20,7 +20,7 @@ World = tuple[MadeAccount, MemoryRelay, Device, Device]
 @pytest.fixture
 def world() -> World:
     made = MadeAccount(devices=2)
-    relay = MemoryRelay(made, page_items=2)
+    relay = MemoryRelay(made, page_items=4)
     phone, tablet = Device(1, made, relay), Device(2, made, relay)
     for text in ("one", "two", "three"):
         phone.write(text)

@@ -44,7 +44,7 @@ FAULTS: list[tuple[type, Spoil, type[PeerError], str, int | None, int | None]] =
     (ReadRoster, lambda _, answer: (answer[0][:1], 0), HistoryError, "rollback", None, None),
     (ReadRoster, instead(([], 1)), HistoryError, "roster", None, None),
     (ReadChanges, items(lambda found: found[1:]), HistoryError, "missing", 2, 1),
-    (ReadChanges, items(lambda found: found[::-1]), HistoryError, "missing", 2, 1),
+    (ReadChanges, items(lambda found: found[::-1]), HistoryError, "gap", 2, 2),
     (ReadChanges, item_at(1, 2, position=1), HistoryError, "replay", 1, 2),
     (ReadChanges, lambda _, page: replace(page, items=(), more=True), HistoryError, "replay", None, None),
     (ReadChanges, lambda _, page: replace(page, items=(), more=False), HistoryError, "rollback", 1, 3),

@@ -158,7 +158,12 @@ def check_index(opened: Store) -> None:
         assert [entry.id for entry in opened.views.search(word)] == wanted, word
 
 
-batches = st.lists(records, max_size=5)
+# An edit of nothing (no text, but ranges or a time of edit) that loses before it is sealed is nowhere but here: a
+# revision has a text, and its place in the history is not worth a record of its own.
+said = records.map(
+    lambda one: replace(one, ranges=None, edited=None) if isinstance(one, Message) and one.text is None else one
+)
+batches = st.lists(said, max_size=5)
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("put"), st.integers(0, 1), batches),

@@ -48,7 +48,7 @@ def test_public_face() -> None:
 
 
 def test_all_or_nothing(database: Database) -> None:
-    with pytest.raises(ZeroDivisionError), database.transaction():
+    with pytest.raises(ZeroDivisionError), database.transaction():  # noqa: PT012
         put(database, "a")
         raise ZeroDivisionError
     assert keys(database) == []

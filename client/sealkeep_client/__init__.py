@@ -18,8 +18,19 @@ if TYPE_CHECKING:
     from sealkeep_client.kit import RecoveryKit
     from sealkeep_client.store import Keyring, Passphrase
     from sealkeep_client.vault import Draft, SyncVault, Text, Vault
+    from sealkeep_protocol.errors import SealkeepError
 
-__all__ = ["Draft", "ImportOptions", "Keyring", "Passphrase", "RecoveryKit", "SyncVault", "Text", "Vault"]
+__all__ = [
+    "Draft",
+    "ImportOptions",
+    "Keyring",
+    "Passphrase",
+    "RecoveryKit",
+    "SealkeepError",
+    "SyncVault",
+    "Text",
+    "Vault",
+]
 
 _HOMES = {
     "Draft": "sealkeep_client.vault",
@@ -27,6 +38,7 @@ _HOMES = {
     "Keyring": "sealkeep_client.store",
     "Passphrase": "sealkeep_client.store",
     "RecoveryKit": "sealkeep_client.kit",
+    "SealkeepError": "sealkeep_protocol.errors",
     "SyncVault": "sealkeep_client.vault",
     "Text": "sealkeep_client.vault",
     "Vault": "sealkeep_client.vault",

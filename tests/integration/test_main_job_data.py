@@ -18,16 +18,19 @@ from typing import Any
 
 import pytest
 
+from sealkeep_client import Passphrase, Vault
 from sealkeep_protocol.hybrid_kem import WRAP_SIZE
 from sealkeep_protocol.padding import is_bucket
 from support import source_counts
-from support.clients import Device
+from support.clients import Device, write_telegram
+from support.cost import Cost, one_message
 from support.exported import Shown, lines, read_export, read_record
 from support.exports_wechat import rebuild_wechat
 from support.proxy import Proxy
 from support.rebuild_telegram import rebuild_telegram
 from support.relay import RelayProcess
 from support.search import Needles, files, strings_of
+from support.vaults import created, recovered
 
 SOURCES = {"telegram": "telegram/result.json", "wechat": "wechat", "whatsapp": "whatsapp"}
 ENTRIES = {"telegram": 142_816, "wechat": 65_023, "whatsapp": 5_012}
@@ -42,6 +45,7 @@ class Job:
     source: Path
     base: Path
     relay: RelayProcess
+    proxy: Proxy
     imported: dict[str, Any]
     sent: dict[str, Any]
     received: dict[str, Any]
@@ -67,7 +71,7 @@ def do(kind: str, source: Path, base: Path, stack: ExitStack) -> Job:
     phone.run("init", "--relay", proxy.url, "--kit", kit, "--name", "Margarethe's telephone")
     imported = said(phone, "import", str(source))
     sent = said(phone, "sync")
-    received = said(laptop, "recover", "--relay", relay.url, "--kit", kit, "--name", "her laptop")
+    received = said(laptop, "recover", "--relay", proxy.url, "--kit", kit, "--name", "her laptop")
     laptop.export(base / "laptop.jsonl")
     proved = said(laptop, "verify")
     again = said(phone, "import", str(source))
@@ -78,8 +82,8 @@ def do(kind: str, source: Path, base: Path, stack: ExitStack) -> Job:
     before = proxy.sent
     resent = said(phone, "sync")
     return Job(
-        *(kind, source, base, relay, imported, sent, received, proved, again, waiting, resent),
-        resent_requests=proxy.requests,
+        *(kind, source, base, relay, proxy, imported, sent, received, proved, again, waiting, resent),
+        resent_requests=list(proxy.requests),
         resent_bytes=proxy.sent - before,
     )
 
@@ -243,3 +247,26 @@ def test_what_the_relay_stores_has_the_lengths_of_the_spec(job: Job) -> None:
     assert {len(summary) for _, _, _, summary, _ in segments} <= {96, 2048}
     assert wraps
     assert {len(wrap) for wrap in wraps} == {WRAP_SIZE} == {1088 + 32 + 48}
+
+
+async def test_one_message_more_costs_what_it_did_after_the_first_thousand(
+    jobs: dict[str, Job], tmp_path: Path
+) -> None:
+    """In bytes over the wire, written and read; its time is asserted by `make bench`."""
+    job, unlock = jobs["telegram"], Passphrase("test")
+    write_telegram(tmp_path / "few.json", 1_000)
+    few, many = Cost(), Cost()
+    async with (
+        created(tmp_path / "phone", job.proxy.url) as (phone, kit),
+        await recovered(tmp_path / "laptop", kit) as laptop,
+        await Vault.open(job.base / "phone", unlock=unlock) as old_phone,
+        await Vault.open(job.base / "laptop", unlock=unlock) as old_laptop,
+    ):
+        await phone.import_exports([tmp_path / "few.json"])
+        for vault in (phone, laptop, phone, old_phone, old_laptop):
+            await vault.sync()
+        for _ in range(5):
+            await one_message(phone, laptop, job.proxy, few)
+            await one_message(old_phone, old_laptop, job.proxy, many)
+    assert many.bytes_written <= 1.3 * few.bytes_written
+    assert many.bytes_read <= 1.3 * few.bytes_read

@@ -169,9 +169,7 @@ def _ranges(value: list[dict[str, Json]] | None) -> tuple[Range, ...] | None:
     if value is None:
         return None
     return tuple(
-        Range(
-            one.get("type_number", RangeType[one["type"].upper()]), one["start"], one["length"], one.get("value")
-        )
+        Range(one.get("type_number", RangeType[one["type"].upper()]), one["start"], one["length"], one.get("value"))
         for one in value
     )
 

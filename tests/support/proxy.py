@@ -28,7 +28,7 @@ _LONGEST = 1 << 10  # of a request line
 class _Rule:
     pattern: re.Pattern[bytes]
     skip: int
-    act: Callable[[], None] | None
+    act: Callable[[], object]
     loses_answer: bool
 
 
@@ -48,20 +48,39 @@ class Proxy:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
-    def lose_answer(self, method: str, path: str, *, skip: int = 0) -> threading.Event:
+    @property
+    def bytes(self) -> int:
+        """Both ways together."""
+        with self._lock:
+            return self.sent + self.received
+
+    def lose_answer(
+        self, method: str, path: str, *, skip: int = 0, act: Callable[[], object] | None = None
+    ) -> threading.Event:
         """Of the next request whose path ends so (after `skip` others) the answer is lost, and the connection with it.
 
-        The relay has taken the request when the event is set.
+        The relay has taken the request when `act` runs, and when the event is set.
         """
         lost = threading.Event()
-        self._add(method, path, skip, lost.set, loses_answer=True)
+
+        def lose() -> None:
+            if act is not None:
+                act()
+            lost.set()
+
+        self._add(method, path, skip, lose, loses_answer=True)
         return lost
 
-    def before(self, method: str, path: str, act: Callable[[], None], *, skip: int = 0) -> None:
+    def before(self, method: str, path: str, act: Callable[[], object], *, skip: int = 0) -> None:
         """Run `act` on the proxy's thread before the relay gets the next request whose path ends so."""
         self._add(method, path, skip, act, loses_answer=False)
 
-    def _add(self, method: str, path: str, skip: int, act: Callable[[], None], *, loses_answer: bool) -> None:
+    def forget_rules(self) -> None:
+        """Let everything pass from now on."""
+        with self._lock:
+            self._rules.clear()
+
+    def _add(self, method: str, path: str, skip: int, act: Callable[[], object], *, loses_answer: bool) -> None:
         pattern = re.compile(rb"%s \S*%s(?:\?\S*)? HTTP/1\.1\r\n" % (method.encode(), re.escape(path.encode())))
         with self._lock:
             self._rules.append(_Rule(pattern, skip, act, loses_answer))
@@ -150,7 +169,7 @@ class _Connection:
                 rule = self._proxy.meet(data[: line_end + 2])
                 if rule is not None and rule.loses_answer:
                     self._losing = rule
-                elif rule is not None and rule.act is not None:
+                elif rule is not None:
                     rule.act()
             self._relay.sendall(data)
             self._proxy.count(len(data), 0)
@@ -158,8 +177,7 @@ class _Connection:
     def _down(self) -> None:
         while data := self._relay.recv(_BLOCK):
             if self._losing is not None:
-                if self._losing.act is not None:
-                    self._losing.act()
+                self._losing.act()
                 return
             self._client.sendall(data)
             self._proxy.count(0, len(data))

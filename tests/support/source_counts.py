@@ -69,7 +69,7 @@ def wechat(folder: Path) -> Counter[Entry]:
 
 
 # Of each file: its chat's title, the order of its dates' parts, whether its clock has seconds.
-_WHATSAPP = {
+WHATSAPP = {
     "android-uk": ("android-uk", "dmy", False),
     "android-us": ("android-us", "mdy", False),
     "ios-de": ("#ubuntu 2005-12-23", "dmy", True),
@@ -81,7 +81,7 @@ _LINE = re.compile(r"\[?(\d+)[./](\d+)[./](\d+), (\d+):(\d\d)(?::(\d\d))?(?:\u20
 def whatsapp(folder: Path) -> Counter[Entry]:
     found: Counter[Entry] = Counter()
     for path in sorted(folder.glob("*.txt")):
-        title, order, seconds = _WHATSAPP[path.stem]
+        title, order, seconds = WHATSAPP[path.stem]
         for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
             match = _LINE.fullmatch(line)
             assert match, line

@@ -53,7 +53,7 @@ def _at(path: Path, problems: list[Problem], seen: set[Path]) -> Iterator[Export
     if not is_folder:
         yield from _file(path, seen)
         return
-    count = 0
+    count, before = 0, frozenset(seen)
     for file in _files(path, problems):
         try:
             for export in _file(file, seen):
@@ -62,7 +62,7 @@ def _at(path: Path, problems: list[Problem], seen: set[Path]) -> Iterator[Export
         except SourceError as error:
             if file.suffix.lower() in _SUFFIXES:
                 problems.append(_as_problem(error, str(file)))
-    if not count and not any(file.resolve() in seen for file in _files(path, [])):
+    if not count and not any(file.resolve() in before for file in _files(path, [])):
         first = f" ({problems[0]})" if problems else ""
         raise SourceError(f"{path}: no chat export in this folder{first}", path=str(path))
 

@@ -70,7 +70,7 @@ class Database:
                     # Cannot be changed later without VACUUM, which needs a second copy on a full phone.
                     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
                 connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()  # the first read: a wrong key fails
-                connection.execute(_SETTINGS)
+                connection.execute(_SETTINGS).fetchall()  # apsw runs what follows a row only when that is read
             except BaseException:
                 connection.close()
                 raise

@@ -68,6 +68,7 @@ class Marks:
         first = self._next or 1 + (database.value("SELECT max(n) FROM marks") or 0)
         new: list[tuple[Any, ...]] = []
         replaced: list[tuple[bytes, int]] = []
+        touched: list[Mark] = []
         content: set[bytes] = set()
         for record_id, mark in joined.items():
             # §7.6: "A tombstone covers its target with its revisions, supplements and reactions, whenever they come."
@@ -84,8 +85,10 @@ class Marks:
                 fields = cbor2.dumps(mark_to_fields(mark))
                 waiting = mark.target not in messages
                 new.append((first + len(new), record_id, int(mark.type), mark.target, fields, int(waiting)))
-            if mark.type in _CONTENT and mark.target in messages:
-                content.add(mark.target)
+            if mark.target in messages:
+                touched.append(mark)
+                if mark.type in _CONTENT:
+                    content.add(mark.target)
 
         by_target: dict[bytes, list[Mark]] = {}
         for mark in joined.values():
@@ -107,7 +110,8 @@ class Marks:
             for mark in by_target[row.id]:
                 after = apply(after, mark)
             self._messages.save(row, state, after)
-        self._touch([mark for mark in joined.values() if mark.target in messages], messages)
+        for mark in touched:
+            self._changes.now.touch(self._entities.id(messages[mark.target].conversation), (mark.target,))
         for target in gone.intersection(absent):
             database.write("DELETE FROM marks WHERE target = ? AND type IN (1, 2, 3)", (target,))
         return Put(len(new), len(replaced), len(marks) - len(new) - len(replaced))
@@ -117,10 +121,6 @@ class Marks:
             "UPDATE messages SET flags = flags | ?1 WHERE n = ?2",
             [(mark_flag(kind), messages[target].n) for kind, target in marks if target in messages],
         )
-
-    def _touch(self, marks: Iterable[Mark], messages: dict[bytes, StoredMessage]) -> None:
-        for mark in marks:
-            self._changes.now.touch(self._entities.id(messages[mark.target].conversation), (mark.target,))
 
     def _queue(self, first: int, last: int, upload: UploadClass | None, run: int) -> None:
         if upload is None or (first == last and self._outbox.will_carry(RecordKind.MARK, first)):

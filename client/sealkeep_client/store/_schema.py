@@ -63,12 +63,12 @@ CREATE TABLE unknown (
 CREATE VIRTUAL TABLE words USING fts5 (text, content='', detail=none, columnsize=0, tokenize="{_TOKENIZE}");
 
 -- What is not sealed yet: ranges of numbers of one kind of record (spec §7.1's table numbers), of one class (spec §6.3)
--- and one run (an import), oldest position first.
+-- and one run (an import). The oldest position comes first; positions only grow, and a part of a range keeps its position.
 CREATE TABLE outbox (
     n INTEGER PRIMARY KEY AUTOINCREMENT, kind INTEGER NOT NULL, class INTEGER NOT NULL, run INTEGER NOT NULL,
     position INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX outbox_order ON outbox (class, position);
+CREATE INDEX outbox_order ON outbox (class, position, first);
 CREATE INDEX outbox_end ON outbox (kind, class, run, position);
 CREATE TABLE runs (
     run INTEGER NOT NULL, conversation INTEGER NOT NULL, PRIMARY KEY (run, conversation)

@@ -13,7 +13,7 @@ from sealkeep_client.store._changes import Listener, Tracker
 from sealkeep_client.store._database import Database
 from sealkeep_client.store._entities import Entities, Put
 from sealkeep_client.store._errors import storing
-from sealkeep_client.store._home import DATABASE, KEY_FILE, Home, write_file
+from sealkeep_client.store._home import DATABASE, KEY_FILE, Home, is_home, write_file
 from sealkeep_client.store._marks import Marks
 from sealkeep_client.store._messages import Messages
 from sealkeep_client.store._migrations import create, migrate
@@ -95,12 +95,10 @@ class Store:
         Raises `StoreError`: no home there, open in another process, wrong passphrase, locked keyring, damaged, of a
         newer version.
         """
-        home = Home(path) if path.is_dir() else None
-        if home is None:
-            raise StoreError(_NO_HOME)
+        if not is_home(path):
+            raise StoreError("there is no home here: make one with `sealkeep init`, or give its directory with --home")
+        home = Home(path)
         try:
-            if not home.exists:
-                raise StoreError(_NO_HOME)
             key = read_key_file(unlock, _key_file(home.complete))
             database = Database(home.complete / DATABASE, key)
             try:
@@ -166,7 +164,8 @@ class Store:
         `upload` is the class in which what is new is to be uploaded, with `run` the number of its import
         (`outbox.start_run`); None for records that came from the relay. Messages may be rows that `message_rows` made
         elsewhere. Of a message that is here already only what is new is uploaded: a differing text as a revision,
-        attachments as a supplement.
+        attachments as a supplement. Keys of the extension that a source changes from export to export, `volatile`, count
+        only in the first copy.
         """
         with self.transaction():
             put = self._entities.put_contacts(contacts, upload, run)
@@ -240,9 +239,6 @@ class Store:
         if kind == RecordKind.MARK:
             return list(self._marks.read(first, last, limit))
         return list(self._entities.read(kind, first, last, limit))
-
-
-_NO_HOME = "there is no home here: make one with `sealkeep init`, or give its directory with --home"
 
 
 def _digested(value: Any) -> tuple[bytes, bytes]:

@@ -53,4 +53,7 @@ def _take(store: Store, export: Export, batch: Batch, run: int) -> Put:
     # Not counted: what an export says of contacts and conversations moves with its newest message.
     store.put(contacts=batch.contacts, conversations=batch.conversations, upload=UploadClass.HISTORY, run=run)
     marks = [mark.resolve(ids.source) for mark in batch.marks]
-    return store.put(batch.messages, marks=marks, upload=UploadClass.HISTORY, run=run, volatile=export.volatile)
+    messages = store.put(batch.messages, upload=UploadClass.HISTORY, run=run, volatile=export.volatile)
+    # What is new about known messages changes them; marks themselves are no messages.
+    news = store.put(marks=marks, upload=UploadClass.HISTORY, run=run)
+    return messages if messages.added else messages.plus(Put(changed=news.added + news.changed))

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import random
 import secrets
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -275,6 +276,7 @@ class Vault:
                 source=source,
                 native=native,
                 precision=content.precision,
+                rank=0 if native is None else native.clock & 0xFFFF,  # the order within a millisecond
                 offset=content.offset,
                 received=content.received,
                 author=content.author,
@@ -431,18 +433,22 @@ class Vault:
 
         Raises `SourceError` with what is wrong and where; the vault is then as it was.
         """
-        report = self._reporter(progress)
         chosen = options or ImportOptions()
-        result = await self._in_store(lambda: import_exports(self._store, paths, chosen, report))
+        result = await self._long(lambda report: import_exports(self._store, paths, chosen, report), progress)
         self._wake.wake()
         return result
 
     async def export(self, out: Path, *, format: Literal["jsonl", "html"], progress: OnProgress | None = None) -> int:
-        """Write everything to a file, whole or not at all; `-` is standard output. Returns the number of records."""
-        report = self._reporter(progress)
+        """Write everything to a file, whole or not at all; `-` is standard output. Returns the number of records.
+
+        Raises `UsageError` for another format, `StoreError` where the file cannot be written.
+        """
+        writers = {"jsonl": exporting.write_lines, "html": exporting.write_page}
+        if format not in writers:
+            raise UsageError("an export is jsonl or html")
         records = 0
 
-        def counted() -> Iterator[Any]:
+        def counted(report: Callable[[Progress], None]) -> Iterator[Any]:
             nonlocal records
             for entry in self._store.views.everything():
                 if isinstance(entry, MessageEntry):
@@ -451,14 +457,12 @@ class Vault:
                         report(Progress("exporting", records, None, records))
                 yield entry
 
-        write = exporting.write_lines if format == "jsonl" else exporting.write_page
-
-        def write_whole() -> int:
+        def write_whole(report: Callable[[Progress], None]) -> int:
             with exporting.output(str(out)) as file:
-                write(counted(), file, ids=self._store.ids)
+                writers[format](counted(report), file, ids=self._store.ids)
             return records
 
-        return await self._in_store(write_whole)
+        return await self._long(write_whole, progress)
 
     # The relay
 
@@ -607,6 +611,21 @@ class Vault:
 
     async def _in_store(self, function: Callable[[], T]) -> T:
         return await self._thread.run(function)
+
+    async def _long(self, work: Callable[[Callable[[Progress], None]], T], progress: OnProgress | None) -> T:
+        """Run long work on the store's thread. Cancelling the caller stops it at its next report: nothing of it stays."""
+        tell, cancelled = self._reporter(progress), threading.Event()
+
+        def report(step: Progress) -> None:
+            if cancelled.is_set():
+                raise UsageError("nobody waits for this any more")
+            tell(step)
+
+        try:
+            return await self._in_store(lambda: work(report))
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
 
     def _reporter(self, progress: OnProgress | None) -> Callable[[Progress], None]:
         """A reporter for the store's thread that calls `progress` on the event loop."""

@@ -59,8 +59,8 @@ def _ordered_map(value: Mapping[Any, Item]) -> dict[Any, Item]:
     raise TypeError("the keys of a map are all unsigned integers or all text")
 
 
-def decode(data: bytes, *, limit: int) -> Item:
-    """Decode one deterministic item of at most `limit` bytes.
+def decode(data: bytes, *, limit: int, items: int = _NO_LIMIT) -> Item:
+    """Decode one deterministic item of at most `limit` bytes that holds at most `items` others.
 
     Raises `MalformedError` (`too-large`, `malformed`) unless the bytes are exactly the deterministic encoding of a value
     that `encode` accepts: no tags, floats, other simple values, indefinite or long forms, duplicate or unsorted keys, no
@@ -69,7 +69,7 @@ def decode(data: bytes, *, limit: int) -> Item:
     # ENC-04: "A decoder MUST refuse an item longer than the limit of its object before it decodes it."
     if len(data) > limit:
         raise MalformedError("too-large", f"{len(data)} bytes where at most {limit} are allowed")
-    end = skip(data, 0)
+    end = skip(data, 0, items=items)
     if end != len(data):
         raise MalformedError("malformed", f"{len(data) - end} bytes after the end of the CBOR item")
     try:
@@ -92,9 +92,9 @@ def decode_padded(data: bytes) -> Item:
     return decode(data[:end], limit=len(data))
 
 
-def skip(data: bytes, start: int) -> int:
+def skip(data: bytes, start: int, *, items: int = _NO_LIMIT) -> int:
     """Walk over one item that begins at `start` and return where it ends; nothing is built. Raises `MalformedError`."""
-    walk = Walk(start, limit=_NO_LIMIT)
+    walk = Walk(start, limit=_NO_LIMIT, items=items)
     if not walk.advance(data):
         raise MalformedError("malformed", "the CBOR item is cut short")
     return walk.position
@@ -107,10 +107,10 @@ class Walk:
     values but false, true and null, indefinite lengths and deep nesting. Every byte is looked at once.
     """
 
-    __slots__ = ("_left", "_limit", "_pending", "_start", "position")
+    __slots__ = ("_items", "_left", "_limit", "_pending", "_start", "position")
 
-    def __init__(self, start: int = 0, *, limit: int) -> None:
-        self._start, self._limit = start, limit
+    def __init__(self, start: int = 0, *, limit: int, items: int = _NO_LIMIT) -> None:
+        self._start, self._limit, self._items = start, limit, items
         self._pending = [1]  # items still to come, by level
         self._left = 1  # their sum: each needs a byte at least
         self.position = start  # of the next head; the item's end once it is whole
@@ -147,6 +147,9 @@ class Walk:
                     raise MalformedError("malformed", "nested too deeply")
                 pending.append(argument * (major - 3))
                 self._left += pending[-1]
+                self._items -= pending[-1]
+                if self._items < 0:
+                    raise MalformedError("too-large", "a CBOR item with too many parts")
         self._check_limit()
         return self.position <= size
 

@@ -1,12 +1,11 @@
 """`kill -9` at the moments that matter: what was sealed is not sent, sent and not taken, taken and not answered (P9).
 
-`test_kill` dies at random points; here each point is met exactly, by a proxy that sees the requests pass. The long run
-does both on real chats.
+Each of these points is met exactly, by a proxy that sees the requests pass; then come random ones, and in the long run
+real chats.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import random
 import subprocess
@@ -28,6 +27,7 @@ from support.vaults import created, exported, opened, recovered
 
 MESSAGES = 5_500  # about ten segments, in two appends
 APPEND = ("POST", "/segments")
+SEEDS = [pytest.param(seed, marks=() if seed < 3 else pytest.mark.long) for seed in range(20)]
 
 
 @dataclass
@@ -114,7 +114,11 @@ async def test_both_are_killed_again_and_again(place: Place, noise: tuple[Path, 
     await place.import_into_phone(path)
 
     def both(process: list[subprocess.Popen[str]]) -> Callable[[], None]:
-        return lambda: (place.relay.kill(), process[0].kill(), None)[2]
+        def kill() -> None:
+            place.relay.kill()
+            process[0].kill()
+
+        return kill
 
     for taken in (True, False, True):
         running: list[subprocess.Popen[str]] = []
@@ -152,27 +156,40 @@ async def test_a_device_that_is_killed_while_it_restores(place: Place, noise: tu
     assert await place.finish() == (place.base / "late.jsonl").read_bytes()
 
 
+async def die(place: Place, victim: str, source: Path, dice: random.Random, deaths: int, longest: float) -> None:
+    """Import and sync, dying at random points; `longest` seconds are about as long as either takes."""
+    if victim == "client":
+        if place.phone.killed(dice.uniform(0.2, longest), "import", str(source)):
+            await place.import_into_phone(source)
+        for _ in range(deaths):
+            place.phone.killed(dice.uniform(0.3, longest), "sync")
+        return
+    await place.import_into_phone(source)
+    for _ in range(deaths):
+        sync = place.phone.start("sync")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            sync.wait(timeout=dice.uniform(0.3, longest))
+        place.relay.kill()
+        sync.communicate(timeout=60)
+        assert sync.returncode in (0, 1)
+        place.relay.start()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("victim", ["client", "relay"])
+async def test_at_any_moment(place: Place, noise: tuple[Path, Counter[str]], victim: str, seed: int) -> None:
+    """P9: after a restart the sync ends, and nothing is lost or doubled."""
+    path, texts = noise
+    await die(place, victim, path, random.Random(f"{victim} {seed}"), 2, 1.2)
+    assert texts_of(await place.finish()) == texts
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("victim", ["client", "relay"])
 async def test_real_chats(data_dir: Path, place: Place, victim: str, seed: int) -> None:
     """Random points of the whole import and upload of the largest export; then every entry is there once."""
-    dice = random.Random(f"{victim} {seed}")
     source = data_dir / "telegram" / "result.json"
-    if victim == "client":
-        if place.phone.killed(dice.uniform(0.3, 5), "import", str(source)):
-            await place.import_into_phone(source)
-        for _ in range(3):
-            place.phone.killed(dice.uniform(0.4, 3), "sync")
-    else:
-        await place.import_into_phone(source)
-        for _ in range(3):
-            sync = place.phone.start("sync")
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                await asyncio.to_thread(sync.wait, dice.uniform(0.4, 3))
-            place.relay.kill()
-            sync.communicate(timeout=60)
-            assert sync.returncode in (0, 1)
-            place.relay.start()
+    await die(place, victim, source, random.Random(f"{victim} {seed}"), 3, 5)
     await place.finish()
     assert source_counts.exported(lines(place.base / "laptop.jsonl")) == source_counts.telegram(source)

@@ -13,13 +13,13 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from sealkeep_client import RecoveryKit, Text
-from sealkeep_protocol.errors import AuthenticationError, MalformedError, PeerError
+from sealkeep_protocol.errors import AuthenticationError, MalformedError, PeerError, RefusedError
 from support.clients import Device
 from support.large_exports import write_noise
 from support.relay import RelayProcess
@@ -31,11 +31,12 @@ MANY = 60
 
 @dataclass(frozen=True)
 class Stored:
-    """Something on the relay's disk: a blob in a row, or a file."""
+    """Something of one account on the relay's disk: a blob in a row, or a file."""
 
     kind: str
     data: Path
-    statement: str = ""  # table, column and key
+    account: bytes
+    statement: str = ""  # table, column and which row of the account's
     key: tuple[int, ...] = ()
     file: Path | None = None
     device: int | None = None
@@ -46,7 +47,9 @@ class Stored:
             return self.file.read_bytes()
         table, column, where = self.statement.split("|")
         with closing(_connect(self.data)) as database:
-            [value] = database.execute(f"SELECT {column} FROM {table} WHERE {where}", self.key).fetchone()
+            [value] = database.execute(
+                f"SELECT {column} FROM {table} WHERE account = ? AND {where}", (self.account, *self.key)
+            ).fetchone()
         return bytes(value)
 
     def write(self, value: bytes) -> None:
@@ -55,7 +58,9 @@ class Stored:
             return
         table, column, where = self.statement.split("|")
         with closing(_connect(self.data)) as database, database:
-            changed = database.execute(f"UPDATE {table} SET {column} = ? WHERE {where}", (value, *self.key))
+            changed = database.execute(
+                f"UPDATE {table} SET {column} = ? WHERE account = ? AND {where}", (value, self.account, *self.key)
+            )
             assert changed.rowcount == 1
 
     @contextmanager
@@ -100,23 +105,26 @@ class Scene:
 
     def stored(self, kind: str) -> list[Stored]:
         """All objects of a kind that the laptop has not seen yet."""
-        data = self.relay.data
-        with closing(_connect(data)) as database:
-            rows = list(database.execute("SELECT device, seq, object FROM segment ORDER BY seq"))
-            entries = [number for (number,) in database.execute("SELECT number FROM entry ORDER BY number")]
         if kind == "entry":
-            return [Stored(kind, data, "entry|entry|number = ?", (number,)) for number in entries]
+            entries = self.rows("SELECT number FROM entry WHERE account = ? ORDER BY number")
+            return [self.one(kind, "entry|entry|number = ?", number) for (number,) in entries]
         found = []
-        for device, seq, number in rows:
+        for device, seq, number in self.rows("SELECT device, seq, object FROM segment WHERE account = ? ORDER BY seq"):
             if seq <= self.seen:
                 continue
-            place = {"device": device, "seq": seq}
-            if kind != "body" or number is None:
-                found.append(Stored(kind, data, f"segment|{kind}|device = ? AND seq = ?", (device, seq), **place))
-            else:
-                file = data / "bodies" / f"{number >> 20:08x}" / f"{number & 0xFFFFF:03x}"
-                found.append(Stored(kind, data, file=file, **place))
+            stored = self.one(kind, f"segment|{kind}|device = ? AND seq = ?", device, seq)
+            if kind == "body" and number is not None:
+                file = self.relay.data / "bodies" / f"{number >> 20:08x}" / f"{number & 0xFFFFF:03x}"
+                stored = replace(stored, file=file)
+            found.append(replace(stored, device=device, seq=seq))
         return found
+
+    def one(self, kind: str, statement: str, *key: int) -> Stored:
+        return Stored(kind, self.relay.data, self.kit.account, statement, key)
+
+    def rows(self, query: str) -> list[tuple[int, ...]]:
+        with closing(_connect(self.relay.data)) as database:
+            return list(database.execute(query, (self.kit.account,)))
 
 
 @pytest.fixture(scope="module")
@@ -218,10 +226,9 @@ async def test_a_wrap(scene: Scene, pytestconfig: pytest.Config) -> None:
     """KEY-07: in its ML-KEM part, its X25519 part and what they wrap; whoever needs it refuses it."""
     home = scene.base / "rotated"
     shutil.copytree(scene.laptop, home)
-    data = scene.relay.data
     await (await recovered(scene.base / "third", scene.kit)).close()  # rotates: the laptop needs its new wrap
-    [newest] = _numbers(data, "SELECT max(number) FROM wrap WHERE recipient = 2")
-    own = Stored("wrap", data, "wrap|wrap|recipient = 2 AND number = ?", (newest,))
+    [(newest,)] = scene.rows("SELECT max(number) FROM wrap WHERE account = ? AND recipient = 2")
+    own = scene.one("wrap", "wrap|wrap|recipient = 2 AND number = ?", newest)
     parts = [range(8 * 1088), range(8 * 1088, 8 * 1120), range(8 * 1120, 8 * 1168)]
     dice = random.Random("wrap")
     bits = [dice.choice(part) for part in parts for _ in range(counted(pytestconfig) // 3)]
@@ -235,8 +242,8 @@ async def test_a_wrap(scene: Scene, pytestconfig: pytest.Config) -> None:
     async with await opened(home) as laptop:
         await laptop.sync()
         assert await exported(laptop, scene.base / "whole.jsonl") == scene.after
-    [recovery] = _numbers(data, "SELECT max(number) FROM wrap WHERE recipient = 0")
-    stored = Stored("wrap", data, "wrap|wrap|recipient = 0 AND number = ?", (recovery,))
+    [(newest,)] = scene.rows("SELECT max(number) FROM wrap WHERE account = ? AND recipient = 0")
+    stored = scene.one("wrap", "wrap|wrap|recipient = 0 AND number = ?", newest)
     for bit in bits[:: max(1, len(bits) // 6)]:
         with stored.flipped(bit):
             with pytest.raises(AuthenticationError) as caught:
@@ -245,24 +252,19 @@ async def test_a_wrap(scene: Scene, pytestconfig: pytest.Config) -> None:
             assert not (scene.base / "never" / "vault").exists()
 
 
-def _numbers(data: Path, query: str) -> list[int]:
-    with closing(_connect(data)) as database:
-        return [number for (number,) in database.execute(query)]
-
-
 @pytest.mark.parametrize(
     ("statement", "code"),
     [
         ("feed|header_id|device = 1", "fork"),
         # These are the relay's own notes, which no device is ever shown.
-        ("segment|header_id|device = 1 AND seq = (SELECT max(seq) FROM segment)", None),
+        ("segment|header_id|device = 1 AND seq = 2", None),
         ("account|roster_id|1", None),
     ],
 )
 async def test_what_the_relay_notes_beside_them(scene: Scene, statement: str, code: str | None) -> None:
     """No id that the relay names is believed against the headers."""
     home = scene.copy()
-    stored = Stored("note", scene.relay.data, statement)
+    stored = scene.one("note", statement)
     async with await opened(home) as laptop:
         for bit in stored.bits(statement, 4):
             with stored.flipped(bit):
@@ -303,3 +305,23 @@ async def test_the_command_says_so_and_others_are_served(scene: Scene) -> None:
             assert f"device {one.device}, seq {one.seq}: " in said, kind
     assert json.loads(device.run("sync", "--json"))["unreadable"] == []
     assert device.export(scene.base / "command.jsonl") == scene.after
+
+
+async def test_a_relay_that_loads_a_flipped_roster_entry(scene: Scene) -> None:
+    """It judges what it loads (REL-04), blames nobody but its own disk, and serves all other accounts."""
+    entry = scene.stored("entry")[0]
+    home = scene.copy()
+    with entry.flipped(4_321):
+        scene.relay.restart()
+        async with await opened(home) as laptop:
+            with pytest.raises((PeerError, RefusedError)) as caught:
+                await laptop.sync()
+            assert getattr(caught.value, "code", None) == "internal"
+            assert await exported(laptop, scene.base / "still.jsonl") == scene.before
+        async with created(scene.base / "another", scene.relay.url) as (other, _):
+            await other.append(await other.conversation("telegram:user:1"), Text("hi"))
+            assert (await other.sync()).segments_sent == 1
+    scene.relay.restart()
+    async with await opened(home) as laptop:
+        await laptop.sync()
+        assert await exported(laptop, scene.base / "whole.jsonl") == scene.after

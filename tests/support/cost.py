@@ -34,11 +34,11 @@ class Cost:
 async def one_message(writer: Vault, reader: Vault, proxy: Proxy, cost: Cost) -> None:
     """A message from one device to the other; `proxy` is before both."""
     chat = (await writer.conversations())[0]
-    start, begun = proxy.bytes, time.perf_counter()
+    start, begun = proxy.both_ways, time.perf_counter()
     await writer.append(chat, Text("one message more"))
     assert (await writer.sync()).segments_sent == 1
-    middle = proxy.bytes
+    middle = proxy.both_ways
     assert (await reader.sync()).received == 1
     cost.seconds.append(time.perf_counter() - begun)
     cost.written.append(middle - start)
-    cost.read.append(proxy.bytes - middle)
+    cost.read.append(proxy.both_ways - middle)

@@ -139,18 +139,21 @@ def _utc(text: str | None) -> int | None:
 
 
 def _contact(line: dict[str, Json]) -> Contact:
-    key = ContactKey(line["app"], line["scope"], line["source"])
-    return Contact(key, *(line.get(name) for name in ("name", "remark", "alias", "avatar")), line["rank"], _more(line))
+    return Contact(
+        key=ContactKey(line["app"], line["scope"], line["source"]),
+        name=line["name"],
+        remark=line.get("remark"),
+        alias=line.get("alias"),
+        avatar=line.get("avatar"),
+        rank=line["rank"],
+        extension=line.get("extension"),
+    )
 
 
 def _conversation(line: dict[str, Json]) -> Conversation:
     key = ConversationKey(line["app"], line["scope"], line["source"])
     kind = line.get("chat_type_number", ConversationType[line["chat_type"].upper()])
-    return Conversation(key, line["title"], kind, line["rank"], _more(line))
-
-
-def _more(line: dict[str, Json]) -> dict[str, Json] | None:
-    return line.get("extension")
+    return Conversation(key, line["title"], kind, line["rank"], line.get("extension"))
 
 
 def _source(value: Json) -> Json:

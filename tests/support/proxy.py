@@ -49,8 +49,8 @@ class Proxy:
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
     @property
-    def bytes(self) -> int:
-        """Both ways together."""
+    def both_ways(self) -> int:
+        """Bytes sent and received."""
         with self._lock:
             return self.sent + self.received
 

@@ -111,6 +111,7 @@ def unlock_by_kit(
     if newest not in by_entry:
         raise HistoryError("missing", "the relay withholds the newest key that was made for the recovery kit")
     failure: PeerError | None = None
+    found: dict[int, EpochKeys] = {}
     for number in sorted(by_entry, reverse=True):
         if not own.added_at <= number <= newest:
             continue
@@ -118,12 +119,17 @@ def unlock_by_kit(
         if not entry.digests:
             continue
         check_wrap(wrap, entry.digests[0])
+        if entry.rotation is None or entry.rotation.epoch in found:
+            continue
         try:
             keys = open_wrap(roster, entry, wrap, RECOVERY_RECIPIENT, recovery)
         except AuthenticationError as error:
             failure = failure or error
             continue
-        return [keys, *follow_links(roster, keys)]
+        for epoch in [keys, *follow_links(roster, keys, known=list(found), spoilt=True)]:
+            found[epoch.number] = epoch
+    if 1 in found:  # it names all records
+        return [found[number] for number in sorted(found, reverse=True)]
     raise failure or HistoryError("missing", "the relay withholds the keys that belong to the recovery kit")
 
 

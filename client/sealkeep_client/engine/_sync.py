@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from sealkeep_client.answers import Appended, EpochStaleError, Heads, Page, PageItem, Wrap
 from sealkeep_client.engine._actions import (
@@ -71,6 +71,7 @@ class Sync:
         refused: Callable[[ObjectId], bool],
         random: Callable[[int], bytes],
         sent_to: bytes | None = None,
+        floor: Sequence[Sequence[Any]] = (),
     ) -> None:
         self.account = account
         self._ids = ids
@@ -82,6 +83,7 @@ class Sync:
         self._pending: dict[int, ObjectId] = {}
         self._carried: dict[int, int] = {}  # records by seq, of what this sync sealed
         self._sent_to = sent_to
+        self._floor = floor  # (device, seq, header id) that the kit of this home had seen
         self._unreadable: list[PeerError] = []
         self._segments_read = self._records_read = 0
         self._written = self._records_written = self._bytes_written = 0
@@ -191,6 +193,12 @@ class Sync:
         for feed in self.account.feeds.values():
             head = shown.get(feed.device)
             place = {"device": feed.device, "seq": feed.seq}
+            known = self.account.roster.devices.get(feed.device)
+            removal = None if known is None else known.removal
+            if removal is not None and removal.seq < feed.seq:  # discarded beyond its pin (ROS-17 saw to the rest)
+                if removal.seq and (head is None or head.seq < removal.seq):
+                    raise HistoryError("rollback", "the relay does not show its feed up to its pin", **place)
+                continue
             if feed.seq and (head is None or head.seq < feed.seq):
                 raise HistoryError(
                     "rollback", f"the relay shows its feed up to seq {head.seq if head else 0} only", **place
@@ -288,6 +296,11 @@ class Sync:
                     "missing", "the relay names it among the heads and withholds it", device=head.device, seq=head.seq
                 )
             self._check_head(head)
+        for device, seq, header_id in self._floor:
+            found = self._lookup(device, seq)
+            if found != header_id and not self._is_beyond_pin(device, seq):
+                code = "rollback" if found is None else "fork"
+                raise HistoryError(code, "the recovery kit has seen another feed", device=device, seq=seq)
         if self.account.rereads:
             self.account = replace(self.account, rereads=False)
             yield SaveSegment(None, self.account)

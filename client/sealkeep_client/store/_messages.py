@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import compress
 from typing import Final
@@ -33,6 +34,7 @@ from sealkeep_protocol.records import (
     MarkType,
     Message,
     MessageState,
+    encoded_size,
     join,
     mark_identity,
     view,
@@ -42,6 +44,7 @@ _INSERT: Final = "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0) ON 
 _INDEX: Final = "INSERT INTO words (rowid, text) VALUES (?, ?)"
 _UNINDEX: Final = "INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)"
 _JOINED_AT_ONCE: Final = 512
+_SURELY_FITS: Final = 32_768
 COVERED: Final = frozenset({MarkType.REVISION, MarkType.SUPPLEMENT, MarkType.REACTION})
 """Types of marks that go with a message that a tombstone covers (spec §7.6)."""
 
@@ -297,7 +300,21 @@ class Messages:
             (first, last, limit),
         )
         keys = [self._entities.key(row[1]) for row in rows]
-        return list(zip((row[0] for row in rows), messages_of(keys, [row[2:] for row in rows]), strict=True))
+        found = messages_of(keys, [row[2:] for row in rows])
+        return [
+            (row[0], message if len(row[7]) + 4 * len(row[6] or "") < _SURELY_FITS else _fitted(message))
+            for row, message in zip(rows, found, strict=True)
+        ]
+
+
+def _fitted(message: Message) -> Message:
+    """Copies that fit a record each may join to one that does not: then the longest that a copy can lack stays here."""
+    for name in ("", "extension", "details", "forwarded", "quote", "attachments"):
+        message = replace(message, **{name: None}) if name else message  # type: ignore[arg-type]
+        with suppress(ValueError):
+            encoded_size(message)
+            return message
+    return message
 
 
 def _shown_text(state: MessageState) -> str | None:

@@ -137,6 +137,7 @@ async def recover_home(
         [*entries, composed.entry],
         [*held, composed.keys],
         (),
+        kit.feeds,
     )
 
 
@@ -192,6 +193,7 @@ def _write_home(
     entries: Sequence[bytes],
     epochs: Sequence[EpochKeys],
     unsent_wraps: Sequence[bytes],
+    kit_heads: Sequence[tuple[int, int, bytes]] = (),
 ) -> Store:
     """Write a whole home and make it the one that opens. `unsent_wraps` belong to a genesis that is still to be sent."""
     store = Store.create(home, unlock)
@@ -204,6 +206,7 @@ def _write_home(
                 ("identity", identity),
                 ("relay", relay),
                 ("unsent-wraps", list(unsent_wraps) or None),
+                ("kit-heads", [list(head) for head in kit_heads]),
             ):
                 store.sync.put(key, cbor.encode(value))
             store.sync.add_roster(0, entries)

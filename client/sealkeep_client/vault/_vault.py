@@ -265,8 +265,8 @@ class Vault:
         store, now = self._store, self._sources.now()
         with store.transaction():
             native = None
+            stamp = self._local.clock.stamp(now)
             if source is None:
-                stamp = self._local.clock.stamp(now)
                 native = NativeIdentity(self._local.account.device, stamp, self._sources.random(16), 0)
                 self._local.put("clock", self._local.clock.last)
             message = Message(
@@ -276,7 +276,7 @@ class Vault:
                 source=source,
                 native=native,
                 precision=content.precision,
-                rank=0 if native is None else native.clock & 0xFFFF,  # the order within a millisecond
+                rank=stamp & 0xFFFF if content.time is None else 0,  # the order within a millisecond of now
                 offset=content.offset,
                 received=content.received,
                 author=content.author,
@@ -306,7 +306,7 @@ class Vault:
         if known is None:
             return message
         before = known.view.message
-        return replace(message, time=before.time, precision=before.precision, offset=before.offset)
+        return replace(message, time=before.time, precision=before.precision, offset=before.offset, rank=before.rank)
 
     async def uploaded(self, record: Record | bytes, *, timeout: float | None = None) -> None:
         """Wait until the relay has a record durably. Syncs itself where no background sync is running.
@@ -499,6 +499,7 @@ class Vault:
             refused=self._local.refused,
             random=self._sources.random,
             sent_to=self._local.get("sent-to"),
+            floor=self._local.get("kit-heads") or (),
         )
 
     def _note_sync(self, used: int, allowed: int) -> None:

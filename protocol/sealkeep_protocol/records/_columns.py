@@ -16,9 +16,20 @@ from sealkeep_protocol.errors import MalformedError
 from sealkeep_protocol.records._fields import CONTACTS, CONVERSATIONS, MARKS, MESSAGES
 from sealkeep_protocol.records._model import Contact, Conversation, Mark, Message
 from sealkeep_protocol.records._scan import MAX_DEPTH, load
-from sealkeep_protocol.records._table import Form, R, Table, check_lengths, dump
-from sealkeep_protocol.records._values import CRITICAL, VALUE_DEPTH, Item, malformed, unsupported
+from sealkeep_protocol.records._table import Form, R, Table, check_lengths, dump, greatest_size
+from sealkeep_protocol.records._values import (
+    CRITICAL,
+    INT_MAX,
+    INT_MIN,
+    VALUE_DEPTH,
+    Item,
+    item_size,
+    malformed,
+    unsupported,
+)
 
+MAX_EXPANDED: Final = 64 << 20
+"""Bytes of a table's records when every one is written out."""
 MAX_RECORDS: Final = 65_536
 """Records of one table."""
 MAX_COLUMNS: Final = 64
@@ -74,7 +85,8 @@ def decode_body(data: bytes, *, limit: int) -> Body:
     tables: dict[int, Item] = {}
     for number, table in root.items():
         if number >= CRITICAL:
-            _check_depth(table, MAX_DEPTH - 1)
+            _check_unknown(number, 0)
+            _check_unknown(table, MAX_DEPTH - 1)
             tables[number] = table
         elif number not in _TABLES:
             unsupported("a body has a table that this version does not know")
@@ -106,16 +118,28 @@ def _read_table(table: Table[R], root: dict[int, Item], unknown: dict[int, dict[
         parsed[number] = _column(column, count)
         # REC-03: "From 64 on they are ignorable: a reader MUST keep what it does not know, untouched."
         if number not in table.fields:
+            _check_unknown(number, 0)
             for value in parsed[number].values:
-                _check_depth(value, VALUE_DEPTH)
+                _check_unknown(value, VALUE_DEPTH)
             unknown.setdefault(table.number, {})[number] = parsed[number].spread(parsed[number].values)
     check_lengths(
         {number: column.values for number, column in parsed.items()},
         count,
         lambda number, sizes: parsed[number].spread(sizes),
     )
+    _check_expanded(parsed, count)
     known = {number: column for number, column in parsed.items() if number in table.fields}
     return table.build(count, {number: c.spread(table.read(number, c.values)) for number, c in known.items()})
+
+
+def _check_expanded(columns: Mapping[int, _Column], count: int) -> None:
+    """A few constants and dictionaries must not become gigabytes of records."""
+    if count * sum(greatest_size(column.values) for column in columns.values()) <= MAX_EXPANDED:
+        return
+    sizes = (column.spread([item_size(value) for value in column.values]) for column in columns.values())
+    total = sum(size or 0 for spread in sizes for size in spread)
+    if total > MAX_EXPANDED:
+        raise MalformedError("too-large", f"a table of more than {MAX_EXPANDED} bytes when written out")
 
 
 def _is_numbered(mapping: dict[Any, Item]) -> bool:
@@ -123,13 +147,15 @@ def _is_numbered(mapping: dict[Any, Item]) -> bool:
     return not mapping or type(next(iter(mapping))) is int
 
 
-def _check_depth(value: Item, depth: int) -> None:
-    """REC-01, for values that no field's type bounds."""
+def _check_unknown(value: Item, depth: int) -> None:
+    """REC-01 and §7.1's integers, for values that no field's type bounds."""
+    if type(value) is int and not INT_MIN <= value <= INT_MAX:
+        malformed("an unknown integer is out of range")
     if type(value) is list or type(value) is dict:
         if depth == 0:
             malformed("an unknown value nests too deeply")
-        for part in value.values() if isinstance(value, dict) else value:
-            _check_depth(part, depth - 1)
+        for part in (*value, *value.values()) if isinstance(value, dict) else value:
+            _check_unknown(part, depth - 1)
 
 
 def _column(raw: Item, count: int) -> _Column:

@@ -191,7 +191,7 @@ def check_lengths(
     Where `columns` hold distinct values only, `spread(number, sizes)` makes one for each of the `count` records of them.
     """
     # Nearly always even the longest values of all columns together are short enough, and no record needs a look.
-    longest = sum(_field_size(number, 0) + _longest(values) for number, values in columns.items())
+    longest = sum(_field_size(number, 0) + greatest_size(values) for number, values in columns.items())
     if 2 + head_size(len(columns)) + longest <= MAX_RECORD:
         return
     totals, present = [2] * count, [0] * count
@@ -206,7 +206,7 @@ def check_lengths(
         raise MalformedError("too-large", f"a record is longer than {MAX_RECORD} bytes")
 
 
-def _longest(values: list[Item]) -> int:
+def greatest_size(values: list[Item]) -> int:
     """At least the encoded size of the longest value."""
     kinds = set(map(type, values))
     if kinds == {str}:

@@ -221,10 +221,13 @@ def open_wrap(roster: Roster, entry: Entry, wrapped: bytes, recipient: int, keys
     return EpochKeys.checked(secret, epoch, roster.nonce, roster.commitment(epoch))
 
 
-def follow_links(roster: Roster, start: EpochKeys, known: Sequence[int] = ()) -> list[EpochKeys]:
+def follow_links(
+    roster: Roster, start: EpochKeys, known: Sequence[int] = (), *, spoilt: bool = False
+) -> list[EpochKeys]:
     """All epochs below `start` that links lead to, newest first, each checked; those in `known` are not followed.
 
-    A link that does not open is an error: its author sealed something else. Raises `AuthenticationError`.
+    A link that does not open is an error: its author sealed something else. With `spoilt` it is passed over.
+    Raises `AuthenticationError`.
     """
     found: dict[int, EpochKeys] = {start.number: start}
     skip, waiting = set(known), [start]
@@ -233,14 +236,19 @@ def follow_links(roster: Roster, start: EpochKeys, known: Sequence[int] = ()) ->
         for link in roster.rotations[keys.number - 1].links:
             if link.epoch in found or link.epoch in skip:
                 continue
-            secret = sealing.open_alone(
-                keys.link_key,
-                "link",
-                [keys.number, link.epoch],
-                link.sealed,
-                binding=roster.previous_of_epoch(keys.number),
-            )
-            older = EpochKeys.checked(secret, link.epoch, roster.nonce, roster.commitment(link.epoch))
+            try:
+                secret = sealing.open_alone(
+                    keys.link_key,
+                    "link",
+                    [keys.number, link.epoch],
+                    link.sealed,
+                    binding=roster.previous_of_epoch(keys.number),
+                )
+                older = EpochKeys.checked(secret, link.epoch, roster.nonce, roster.commitment(link.epoch))
+            except AuthenticationError:
+                if spoilt:
+                    continue
+                raise
             found[link.epoch] = older
             waiting.append(older)
     del found[start.number]

@@ -283,8 +283,15 @@ class Roster:
 
     def _recovery_keys(self, entry: Entry, at: int) -> tuple[RecoveryKey, ...]:
         keys = list(self.recovery_keys)
+        if entry.signer.is_recovery:
+            # What a removed device set goes with it where a key that ranks above says so; a device's word cannot end it.
+            gone = {Signer.device(removal.device) for removal in entry.removed}
+            keys = [
+                replace(key, has_right=False) if key.number > entry.signer.number and key.added_by in gone else key
+                for key in keys
+            ]
         if entry.recovery is None:
-            return self.recovery_keys
+            return tuple(keys)
         if entry.signer.is_recovery:
             # §5.4: "An entry of any type that is signed by a recovery key and sets a new one ends the right of the signing
             # key and of every key with a greater number, before the new one enters."

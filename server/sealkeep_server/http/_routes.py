@@ -27,6 +27,7 @@ Answer: TypeAlias = Awaitable[web.StreamResponse]
 _PARTS = {"headers": Parts.HEADERS, "summaries": Parts.SUMMARIES, "bodies": Parts.BODIES}
 _MAX_NUMBER = (1 << 63) - 1
 _SMALL_BODY = 4096
+_MAX_ITEMS = 128  # of a body that is one object: an entry and a wrap for each of 65 recipients
 _ETAG = re.compile(r'"(0|[1-9][0-9]{0,17})"')
 
 
@@ -77,6 +78,8 @@ class Routes:
         if account is None:
             return await handler(request)
         identifier = AccountId(bytes.fromhex(account))
+        if handler in (self._roster, self._append_entry, self._challenge, self._token):
+            return await handler(request, identifier)  # anybody's: it must not take a turn from the account's own
         with self._turn(identifier):
             if "device" in values:
                 return await handler(request, identifier, DeviceId(int(values["device"])))
@@ -184,7 +187,7 @@ class Routes:
         return await self._relay.tokens.check(account, token.strip())
 
     async def _pair(self, request: web.BaseRequest, limit: int) -> list[cbor.Item]:
-        value = cbor.decode(await _bodies.whole(request, self._settings, limit), limit=limit)
+        value = cbor.decode(await _bodies.whole(request, self._settings, limit), limit=limit, items=_MAX_ITEMS)
         if not isinstance(value, list) or len(value) != 2:
             raise ProblemError("malformed", "The body is an array of two.")
         return value

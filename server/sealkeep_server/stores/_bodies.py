@@ -28,8 +28,8 @@ class BodyFiles:
         self._incoming = data / "incoming"
         # Nothing under `incoming/` has a row.
         shutil.rmtree(self._incoming, ignore_errors=True)
-        self._incoming.mkdir()
-        self._bodies.mkdir(exist_ok=True)
+        self._incoming.mkdir(mode=0o700)
+        self._bodies.mkdir(mode=0o700, exist_ok=True)
         _sync_directory(data)
         shards = [int(entry.name, 16) for entry in os.scandir(self._bodies)]
         self._first_shard = self._shard = max(shards, default=0) + 1

@@ -6,6 +6,7 @@ null where the body stands in the row. `body` comes last, so that reading the co
 
 from __future__ import annotations
 
+import os
 import secrets
 import sqlite3
 from pathlib import Path
@@ -79,13 +80,15 @@ def open_database(path: Path) -> tuple[sqlite3.Connection, bytes]:
     Raises `OpenError` for a file that is no relay's database, is of a newer version, or cannot be opened.
     """
     try:
+        # Made here and not by SQLite, for its mode: the write-ahead log takes the mode of the database.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             return connection, _prepare(connection, path)
         except BaseException:
             connection.close()
             raise
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise OpenError(f"{path}: {error}") from error
 
 

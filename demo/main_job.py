@@ -117,7 +117,7 @@ def relay(data: Path) -> Iterator[str]:
     """A relay on a free loopback port; stopped on the way out, whatever happens."""
     with data.with_suffix(".log").open("wb") as log:
         process = subprocess.Popen(
-            [SEALKEEP, "relay", "--data", data, "--listen", "127.0.0.1:0", "--json"],
+            [SEALKEEP, "relay", "--data", data, "--listen", "127.0.0.1:0", "--inline-bytes", "0", "--json"],
             stdout=subprocess.PIPE,
             stderr=log,
             stdin=subprocess.DEVNULL,
@@ -143,8 +143,8 @@ def relay(data: Path) -> Iterator[str]:
 
 
 def largest_body(data: Path) -> Path:
-    """The largest file among the sealed bodies on the relay's disk."""
-    files = [path for path in data.rglob("*") if path.is_file() and path.suffix not in (".db", ".db-wal", ".db-shm")]
+    """The largest of the sealed bodies on the relay's disk. The demo's relay keeps none in its database."""
+    files = [path for path in (data / "bodies").rglob("*") if path.is_file()]
     return max(files, key=lambda path: (path.stat().st_size, path))
 
 

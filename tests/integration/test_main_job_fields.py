@@ -14,7 +14,7 @@ import pytest
 
 from sealkeep_client import Passphrase, RecoveryKit, Vault
 from sealkeep_client.store import Strength
-from sealkeep_protocol.records import Kind
+from sealkeep_protocol.records import ContactKey, Kind
 from support.exported import Exported, Shown, read_export
 from support.exports import Expected, without_floats
 from support.exports_telegram import OWN, write_telegram
@@ -78,7 +78,7 @@ async def test_telegram(restored: Any, tmp_path: Path, full: bool) -> None:
         *(Kind.VIEW_ONCE, Kind.SERVICE),
     }
     if full:
-        me = next(contact for key, contact in found.contacts.items() if key.source == f"user{OWN}")
+        me = found.contacts[ContactKey("telegram", str(OWN), f"user{OWN}")]
         assert me.extension is not None
         assert me.extension["personal_information"]["bio"] == "b"
         assert me.extension["sessions"]["list"] == [{"last_ip": "127.0.0.1"}]

@@ -1,0 +1,25 @@
+"""What the tests of the worker have it call: a worker imports its functions by name."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+
+from sealkeep_protocol.errors import SourceError
+
+
+def process_ids() -> Iterator[int]:
+    """Without end, the number of the process that makes it."""
+    while True:
+        yield os.getpid()
+
+
+def broken_stream(path: str) -> Iterator[int]:
+    yield 1
+    raise SourceError("broken", path=path, line=3)
+
+
+def locks() -> Iterator[object]:
+    """What cannot be sent from one process to another."""
+    yield threading.Lock()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from sealkeep_client.answers import Heads
@@ -12,6 +11,7 @@ from sealkeep_client.engine import unlock_by_kit
 from sealkeep_client.kit import RecoveryKit
 from sealkeep_client.store import Store, Unlock
 from sealkeep_client.transport import Credentials, HttpRelay
+from sealkeep_client.vault._core import Sources
 from sealkeep_client.vault._driver import StoreThread
 from sealkeep_protocol import cbor
 from sealkeep_protocol.errors import AuthenticationError, HistoryError, RefusedError, SealkeepError, TransportError
@@ -20,14 +20,6 @@ from sealkeep_protocol.primitives import KEY_SIZE
 from sealkeep_protocol.roster import Composed, Roster, Signer, compose_change, compose_genesis
 
 _REBASES = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """Time and randomness as the vault takes them: `now` in ms since 1970 UTC, `random` fresh bytes."""
-
-    now: Callable[[], int]
-    random: Callable[[int], bytes]
 
 
 async def create_home(

@@ -82,7 +82,7 @@ async def test_an_append_without_an_answer(
     assert len(await texts(phone, chat)) == 151 + len(others)
     reports = [await vault.verify() for vault in (phone, *others)]
     assert all(report == reports[0] and not report.unreadable for report in reports)
-    refusals = await phone._in_store(phone._store.outbox.refusals)
+    refusals = await phone._core.in_store(phone._core.store.outbox.refusals)
     assert len(refusals) == (1 if rotates and not after else 0)
 
 
@@ -100,7 +100,7 @@ async def test_a_sync_that_is_cancelled_while_the_store_works(person: Person, mo
             written += 1
             await write(vault, chat, f"{written}")
         await tablet.sync()
-        run, count = phone._thread.run, 0
+        run, count = phone._core.thread.run, 0
 
         async def cut(function: Callable[..., Any], *arguments: Any) -> Any:
             nonlocal count, reached
@@ -111,7 +111,7 @@ async def test_a_sync_that_is_cancelled_while_the_store_works(person: Person, mo
             return await run(function, *arguments)  # noqa: B023
 
         with monkeypatch.context() as patch:
-            patch.setattr(phone._thread, "run", cut)
+            patch.setattr(phone._core.thread, "run", cut)
             syncing = asyncio.create_task(phone.sync())
             with contextlib.suppress(asyncio.CancelledError):
                 await syncing
@@ -178,7 +178,7 @@ async def test_what_a_later_version_wrote_is_kept(person: Person, monkeypatch: p
         await phone.sync()
     assert not (await tablet.sync()).unreadable
     assert await texts(tablet, chat) == ["with something new"]
-    kept = await tablet._in_store(lambda: tablet._store._database.value("SELECT count(*) FROM unknown"))
+    kept = await tablet._core.in_store(lambda: tablet._core.store._database.value("SELECT count(*) FROM unknown"))
     assert kept == 2
 
 
@@ -187,15 +187,15 @@ async def test_marks_travel(person: Person) -> None:
     phone = await person.create()
     chat = await phone.conversation("telegram:user:1")
     record = await phone.append(chat, Text("hi"))
-    mark = Mark(MarkType.REACTION, record.id, clock=phone._local.clock.last + 1, actor="me", key="👍", count=1)
-    await phone._in_store(lambda: phone._store.put(marks=[mark], upload=UploadClass.LIVE))
+    mark = Mark(MarkType.REACTION, record.id, clock=phone._core.local.clock.last + 1, actor="me", key="👍", count=1)
+    await phone._core.in_store(lambda: phone._core.store.put(marks=[mark], upload=UploadClass.LIVE))
     await phone.sync()
     tablet = await person.recover("tablet")
     await tablet.sync()
     shown = await tablet.record(record.id)
     assert shown is not None
     assert [reaction.key for reaction in shown.view.reactions] == ["👍"]
-    assert tablet._local.clock.last >= phone._local.clock.last
+    assert tablet._core.local.clock.last >= phone._core.local.clock.last
     await tablet.verify()
 
 
@@ -205,18 +205,18 @@ async def test_what_a_tombstone_covers_is_not_missed(person: Person) -> None:
     chat = await phone.conversation("telegram:user:1")
     record, other = [await phone.append(chat, Text(text)) for text in ("recalled", "kept")]
     reaction = Mark(MarkType.REACTION, record.id, key="👍", count=1)
-    await phone._in_store(lambda: phone._store.put(marks=[reaction], upload=UploadClass.LIVE))
+    await phone._core.in_store(lambda: phone._core.store.put(marks=[reaction], upload=UploadClass.LIVE))
     await phone.sync()
     gone = Mark(MarkType.TOMBSTONE, record.id, reason=1)
-    await phone._in_store(lambda: phone._store.put(marks=[gone], upload=UploadClass.LIVE))
+    await phone._core.in_store(lambda: phone._core.store.put(marks=[gone], upload=UploadClass.LIVE))
     await phone.sync()
     assert (await phone.verify()).records == 5
 
     def lose() -> None:
-        with phone._store.transaction():
-            phone._store._database.write("DELETE FROM messages WHERE id = ?", (other.id,))
+        with phone._core.store.transaction():
+            phone._core.store._database.write("DELETE FROM messages WHERE id = ?", (other.id,))
 
-    await phone._in_store(lose)
+    await phone._core.in_store(lose)
     with pytest.raises(HistoryError) as caught:
         await phone.verify()
     assert (caught.value.code, caught.value.seq) == ("missing", 1)

@@ -61,7 +61,7 @@ async def everything(vault: Vault) -> dict[str, list[str | None]]:
 
 async def put_mark(vault: Vault, mark: Mark) -> None:
     """What an app cannot say yet: another device, or an import, does."""
-    await vault._in_store(lambda: vault._store.put(marks=[mark], upload=UploadClass.LIVE))
+    await vault._core.in_store(lambda: vault._core.store.put(marks=[mark], upload=UploadClass.LIVE))
 
 
 # Opening
@@ -388,7 +388,7 @@ async def test_authors_have_the_names_of_contacts(person: Person) -> None:
     record = await phone.append(chat, Draft(text="hi", author="user7"))
     assert record.author == "user7"
     contact = Contact(ContactKey("telegram", "", "user7"), name="Bo", rank=1)
-    await phone._in_store(lambda: phone._store.put(contacts=[contact], upload=UploadClass.LIVE))
+    await phone._core.in_store(lambda: phone._core.store.put(contacts=[contact], upload=UploadClass.LIVE))
     known = await phone.record(record.id)
     assert known is not None
     assert known.author == "Bo"
@@ -421,7 +421,7 @@ async def test_uploaded_with_a_background_sync(person: Person) -> None:
         records = [await phone.append(chat, Text(f"{n}")) for n in range(5)]
         await asyncio.gather(*(phone.uploaded(record, timeout=20) for record in records))
     assert {state.state for state in states} <= {"syncing", "idle"}
-    assert phone._background is None
+    assert not phone._in_step.is_running
     async with phone.background_sync():
         pass
 
@@ -537,7 +537,7 @@ async def test_observers_leave_nothing_behind(person: Person) -> None:
     phone = await person.create()
     chat = await phone.conversation("telegram:user:1")
     await phone.append(chat, Text("one"))
-    listeners = phone._store._tracker._listeners
+    listeners = phone._core.store._tracker._listeners
     before = len(listeners)
     for steps in range(12):
         changes = phone.observe(chat)
@@ -550,7 +550,7 @@ async def test_observers_leave_nothing_behind(person: Person) -> None:
         await changes.aclose()
         await phone.status()
         assert len(listeners) == before
-    assert not phone._observers
+    assert not len(phone._observing)
 
 
 async def test_observers_end_with_the_vault(person: Person) -> None:

@@ -1,0 +1,93 @@
+"""What every part of a vault works with: the open home, its account, the line to the relay, time and randomness."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sealkeep_client.engine import Progress as EngineProgress
+from sealkeep_client.engine import Steps
+from sealkeep_client.store import Store
+from sealkeep_client.transport import Credentials, HttpRelay
+from sealkeep_client.vault._driver import Driver, StoreThread
+from sealkeep_client.vault._local import Local
+from sealkeep_client.vault._types import OnProgress, Progress
+from sealkeep_protocol.errors import UsageError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Time and randomness as the vault takes them: `now` in ms since 1970 UTC, `random` fresh bytes."""
+
+    now: Callable[[], int]
+    random: Callable[[int], bytes]
+
+
+class Core:
+    """One open home. `store` and `local` are used on the store's thread only: through `in_store`, `long` or `drive`.
+
+    `exclusive` is held by whoever carries steps of the engine through: two at once would each work on an account that
+    the other changes. `closing` says that the vault was told to close.
+    """
+
+    def __init__(self, store: Store, local: Local, thread: StoreThread, relay: HttpRelay, sources: Sources) -> None:
+        self.store = store
+        self.local = local
+        self.thread = thread
+        self.relay = relay
+        self.sources = sources
+        self.exclusive = asyncio.Lock()
+        self.closing = False
+        self.use_device()
+
+    def use_device(self) -> None:
+        """Have the line to the relay speak for this device."""
+        account = self.local.account
+        self.relay.use(Credentials(account.id, account.signer, account.keys.signing, account.identity))
+
+    async def in_store(self, function: Callable[[], T]) -> T:
+        """Run a function on the store's thread, behind what runs there. Raises `UsageError` once the vault is closed."""
+        return await self.thread.run(function)
+
+    async def long(self, work: Callable[[Callable[[Progress], None]], T], progress: OnProgress | None) -> T:
+        """Run long work on the store's thread. Cancelling the caller stops it at its next report: nothing of it stays."""
+        tell, cancelled = _reporter(progress), threading.Event()
+
+        def report(step: Progress) -> None:
+            if cancelled.is_set():
+                raise UsageError("nobody waits for this any more")
+            tell(step)
+
+        try:
+            return await self.in_store(lambda: work(report))
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    async def drive(self, steps: Steps[T], progress: OnProgress | None = None) -> T:
+        """Carry steps of the engine through, holding `exclusive`. Raises what the engine raises; the store then holds
+        whole steps only."""
+        return await Driver(self.local, self.relay, self.thread, _engine_progress(progress)).run(steps)
+
+    async def close(self) -> None:
+        await self.relay.close()
+        await self.thread.close()
+
+
+def _reporter(progress: OnProgress | None) -> Callable[[Progress], None]:
+    """A reporter for the store's thread that calls `progress` on the event loop."""
+    if progress is None:
+        return lambda report: None
+    loop = asyncio.get_running_loop()
+    return lambda report: (loop.call_soon_threadsafe(progress, report), None)[1]
+
+
+def _engine_progress(progress: OnProgress | None) -> Callable[[EngineProgress], None] | None:
+    if progress is None:
+        return None
+    return lambda step: progress(Progress(step.phase, step.segments, None, step.records))

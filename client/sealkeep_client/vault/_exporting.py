@@ -1,0 +1,44 @@
+"""Writing everything to one file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from sealkeep_client import exporting
+from sealkeep_client.store import MessageEntry, Store
+from sealkeep_client.vault._types import Progress
+from sealkeep_protocol.errors import UsageError
+
+_EVERY = 1000
+
+
+def check_format(format: str) -> None:
+    """Raises `UsageError` for a format that no writer has."""
+    if format not in _WRITERS:
+        raise UsageError("an export is jsonl or html")
+
+
+def export(store: Store, out: Path, format: str, report: Callable[[Progress], None]) -> int:
+    """Write everything to a file, whole or not at all; `-` is standard output. Returns the number of records.
+
+    Raises `StoreError` where the file cannot be written.
+    """
+    records = 0
+
+    def counted() -> Iterator[Any]:
+        nonlocal records
+        for entry in store.views.everything():
+            if isinstance(entry, MessageEntry):
+                records += 1
+                if records % _EVERY == 0:
+                    report(Progress("exporting", records, None, records))
+            yield entry
+
+    with exporting.output(str(out)) as file:
+        _WRITERS[format](counted(), file, ids=store.ids)
+    return records
+
+
+_WRITERS = {"jsonl": exporting.write_lines, "html": exporting.write_page}

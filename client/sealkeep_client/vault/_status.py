@@ -1,0 +1,31 @@
+"""The vault at a glance."""
+
+from __future__ import annotations
+
+from sealkeep_client.vault._core import Core
+from sealkeep_client.vault._types import Status
+from sealkeep_protocol.roster import open_name
+
+
+def read_status(core: Core) -> Status:
+    """What `Vault.status` tells. On the store's thread."""
+    local, store = core.local, core.store
+    account = local.account
+    last, used, allowed = local.get("last-sync") or (None, 0, 0)
+    conversations, messages = store.views.counts()
+    own = account.roster.devices[account.device]
+    return Status(
+        relay=local.get("relay"),
+        account=account.id,
+        device=account.device,
+        device_name=open_name(account.epoch(own.name_epoch), own),
+        devices=len(account.roster.active_devices),
+        conversations=conversations,
+        messages=messages,
+        waiting=store.count_waiting(),
+        last_sync=last,
+        used=used,
+        allowed=allowed,
+        size=store.size(),
+        unreadable=tuple(f"device {device}, seq {seq}: {code}" for device, seq, code in local.get("unreadable") or []),
+    )

@@ -1,0 +1,176 @@
+"""Writing in a sync: sealing what waits, sending it, and what the relay's answers mean (spec §6.6, §8.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from sealkeep_client.answers import Appended, EpochStaleError, Heads
+from sealkeep_client.engine._actions import (
+    Append,
+    DropPending,
+    LoadOutbox,
+    LoadPending,
+    Progress,
+    ReadHeads,
+    SavePending,
+    Settle,
+    Steps,
+    Waiting,
+)
+from sealkeep_client.engine._following import follow_roster
+from sealkeep_client.engine._heads import compare_heads
+from sealkeep_client.engine._own_feed import check_own_feed
+from sealkeep_client.engine._packing import Packed, Packer, seal_records
+from sealkeep_client.engine._session import BATCH, Session
+from sealkeep_protocol.errors import HistoryError, MalformedError, RefusedError
+from sealkeep_protocol.records import RecordIds
+from sealkeep_protocol.segments import SealedSegment, SegmentClass
+from sealkeep_protocol.statements import verify_receipt, verify_refusal
+
+_REFUSALS: Final = 8  # in a row, before a relay is taken to refuse for ever
+
+
+class Writer:
+    """Writes what waits, and counts it.
+
+    `random` gives fresh bytes; `sent_to` is the relay's incarnation when the segments that still wait for an answer were
+    sealed.
+    """
+
+    def __init__(self, session: Session, ids: RecordIds, random: Callable[[int], bytes], sent_to: bytes | None) -> None:
+        self._session = session
+        self._ids = ids
+        self._random = random
+        self._sent_to = sent_to
+        self._packer = Packer()
+        self._carried: dict[int, int] = {}  # records by seq, of what this sync sealed
+        self.segments = self.records = self.bytes = 0
+
+    def write(self, incarnation: bytes) -> Steps[None]:
+        """Send what waits for an answer, then seal and send what waits in the outbox, until nothing waits."""
+        session = self._session
+        refusals = 0
+        while True:
+            pending: list[SealedSegment] = yield LoadPending(session.account.feed(session.account.device).seq, BATCH)
+            if not pending:
+                pending = yield from self._seal(incarnation)
+            if not pending:
+                return
+            try:
+                yield from self._send(pending)
+                refusals = 0
+            except EpochStaleError as stale:
+                refusals += 1
+                if refusals > _REFUSALS:
+                    raise HistoryError("refusal", "the relay refuses every segment, whatever the roster") from stale
+                yield from follow_roster(session)
+                yield from self._drop(pending[0], stale)
+
+    def _seal(self, incarnation: bytes) -> Steps[list[SealedSegment]]:
+        """Seal and persist the next batch of what waits in the outbox."""
+        session = self._session
+        batch: list[SealedSegment] = []
+        self._sent_to = incarnation
+        while len(batch) < BATCH:
+            filled = yield from self._fill()
+            if filled is None:
+                break
+            waiting, packed = filled
+            records = waiting.records[: packed.count]
+            sealed = seal_records(
+                session.account,
+                session.tail,
+                records,
+                packed,
+                waiting.segment_class,
+                self._ids,
+                salt=self._random(32),
+                last=not (packed.full or waiting.more),
+            )
+            # SEG-12: "A device MUST persist a signed header with its summary and body before it sends it the first time,
+            # and send it again only identically, until it has a receipt or a refusal."
+            yield SavePending(sealed, packed.count, incarnation)
+            session.extend_tail(sealed)
+            self._carried[sealed.seq] = packed.count
+            batch.append(sealed)
+        return batch
+
+    def _fill(self) -> Steps[tuple[Waiting, Packed] | None]:
+        """Load what waits, and pack as much of it as one body takes; all of it may turn out to be too little."""
+        wanted = self._packer.wanted
+        while True:
+            waiting: Waiting | None = yield LoadOutbox(wanted)
+            if waiting is None:
+                return None
+            packed = self._packer.pack(waiting.records, waiting.segment_class)
+            is_live = waiting.segment_class is SegmentClass.LIVE
+            if is_live or not waiting.more or not self._packer.wants_more(packed):
+                return waiting, packed
+            wanted = max(self._packer.wanted, 2 * wanted)
+
+    def _send(self, pending: Sequence[SealedSegment]) -> Steps[None]:
+        session = self._session
+        # SEG-13: "A device that has seen a newer epoch than its pending header's MUST send that header alone, never a body
+        # under the older key."
+        if session.verify_own(pending[0]).header.epoch == session.account.roster.epoch:
+            items: list[tuple[bytes, ...]] = [(s.header, s.summary, s.body) for s in pending]
+        else:
+            items = [(pending[0].header,)]
+        try:
+            answer: Appended = yield Append(tuple(items))
+        except EpochStaleError:
+            raise
+        except RefusedError as refused:
+            yield from self._explain(refused, pending[0])
+            raise
+        if not 0 < len(answer.receipts) <= len(items):
+            raise MalformedError("malformed", "the relay answers an append without receipts")
+        receipts = []
+        account = session.account
+        feed = account.feed(account.device)
+        for sealed, statement in zip(pending, answer.receipts, strict=False):
+            receipt = verify_receipt(statement, account.id, account.identity, sealed.header_id)
+            receipts.append((sealed.seq, receipt, statement))
+            feed = feed.follow(session.verify_own(sealed), account.roster, session.lookup)
+        account = account.with_feed(feed)
+        yield Settle(receipts, account)
+        session.account = account
+        for sealed in pending[: len(receipts)]:
+            session.settle(sealed.seq)
+            self.records += self._carried.pop(sealed.seq, 0)
+            self.bytes += len(sealed.header) + len(sealed.summary) + len(sealed.body)
+        self.segments += len(receipts)
+        yield Progress("writing", self.segments, self.records)
+
+    def _drop(self, first: SealedSegment, stale: EpochStaleError) -> Steps[None]:
+        """Give up the first pending segment, and all after it, for a refusal that holds; their records wait again."""
+        session = self._session
+        account = session.account
+        refusal = verify_refusal(
+            stale.refusal,
+            account.id,
+            account.identity,
+            header_id=first.header_id,
+            header_roster=session.verify_own(first).header.roster,
+            incarnation=self._sent_to or b"",
+            roster=account.roster,
+        )
+        yield DropPending(first.seq, first.header_id, refusal, stale.refusal)
+        self._carried.clear()
+        yield from session.load_tail()
+
+    def _explain(self, refused: RefusedError, first: SealedSegment) -> Steps[None]:
+        """See what a refused append says about the relay. Raises `HistoryError` where it contradicts itself."""
+        session = self._session
+        if refused.code in ("gap", "fork", "roster-conflict"):
+            heads: Heads = yield ReadHeads()
+            compare_heads(session, heads)
+            yield from check_own_feed(session, heads)
+            yield from follow_roster(session)
+            raise HistoryError(
+                "missing",
+                f"the relay refuses this device's next segment ({refused.code}) and shows no reason",
+                device=session.device,
+                seq=first.seq,
+            ) from refused

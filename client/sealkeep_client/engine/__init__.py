@@ -4,9 +4,11 @@ from sealkeep_client.engine._actions import (
     Action,
     Append,
     CheckRecords,
+    Decode,
     DropPending,
-    LoadOutbox,
     LoadPending,
+    Offered,
+    PackOutbox,
     Progress,
     ReadChanges,
     ReadFeed,
@@ -18,23 +20,29 @@ from sealkeep_client.engine._actions import (
     SaveSegment,
     Settle,
     Steps,
-    Waiting,
+    TakeDecoded,
+    TakePacked,
 )
-from sealkeep_client.engine._packing import Record
-from sealkeep_client.engine._reading import ReadSegment, open_content, read_segment, verify_item
+from sealkeep_client.engine._packing import MAX_LIVE_RECORDS, Packed, pack
+from sealkeep_client.engine._reading import Content, ReadSegment, open_content, verify_item
 from sealkeep_client.engine._roster import check_pins, decode, extend_roster, unlock, unlock_by_kit
 from sealkeep_client.engine._state import Account
 from sealkeep_client.engine._sync import Sync, SyncReport
 from sealkeep_client.engine._verification import Verification, Verified
 
 __all__ = [
+    "MAX_LIVE_RECORDS",
     "Account",
     "Action",
     "Append",
     "CheckRecords",
+    "Content",
+    "Decode",
     "DropPending",
-    "LoadOutbox",
     "LoadPending",
+    "Offered",
+    "PackOutbox",
+    "Packed",
     "Progress",
     "ReadChanges",
     "ReadFeed",
@@ -42,7 +50,6 @@ __all__ = [
     "ReadRoster",
     "ReadSegment",
     "ReadWraps",
-    "Record",
     "SavePending",
     "SaveRoster",
     "SaveSegment",
@@ -50,14 +57,15 @@ __all__ = [
     "Steps",
     "Sync",
     "SyncReport",
+    "TakeDecoded",
+    "TakePacked",
     "Verification",
     "Verified",
-    "Waiting",
     "check_pins",
     "decode",
     "extend_roster",
     "open_content",
-    "read_segment",
+    "pack",
     "unlock",
     "unlock_by_kit",
     "verify_item",

@@ -10,7 +10,6 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, TypeVar
 
-from sealkeep_client.engine._packing import Record
 from sealkeep_client.engine._reading import ReadSegment
 from sealkeep_client.engine._state import Account
 from sealkeep_protocol.records import Body
@@ -77,6 +76,18 @@ class SaveRoster:
 
 
 @dataclass(frozen=True, slots=True)
+class Decode:
+    """→ None. The opened content of a segment, to be decoded at once or side by side (`decode_body`)."""
+
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TakeDecoded:
+    """→ `Content`: that of the first `Decode` that was not taken yet. A `PeerError` is thrown for what is not §7's."""
+
+
+@dataclass(frozen=True, slots=True)
 class SaveSegment:
     """→ None. A verified segment of another device, or an own one that came back (then without body)."""
 
@@ -93,15 +104,22 @@ class LoadPending:
 
 
 @dataclass(frozen=True, slots=True)
-class LoadOutbox:
-    """→ `Waiting` with at most `limit` records of the first class and run that wait, or None."""
+class PackOutbox:
+    """→ list of `Offered`: the first batches of the first class and run that wait, each of about `weight` bytes of records,
+    at most `bodies` of them. Whoever drives packs them (`pack`), at once or side by side."""
 
-    limit: int
+    weight: int
+    bodies: int
+
+
+@dataclass(frozen=True, slots=True)
+class TakePacked:
+    """→ `Packed`: the next batch of the last `PackOutbox`."""
 
 
 @dataclass(frozen=True, slots=True)
 class SavePending:
-    """→ None. A sealed segment that carries the first `count` records of the last `LoadOutbox` answer."""
+    """→ None. A sealed segment that carries the first `count` records of the last `TakePacked`."""
 
     sealed: SealedSegment
     count: int
@@ -134,11 +152,12 @@ class CheckRecords:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """Records that wait to be sealed, all of one class and run, and whether more of them follow."""
+class Offered:
+    """A batch that waits to be sealed: how many records, of how many bytes, and whether more of its run follow it."""
 
     segment_class: SegmentClass
-    records: Sequence[Record]
+    records: int
+    weight: int
     more: bool
 
 
@@ -160,8 +179,11 @@ Action: TypeAlias = (
     | Append
     | SaveRoster
     | SaveSegment
+    | Decode
+    | TakeDecoded
     | LoadPending
-    | LoadOutbox
+    | PackOutbox
+    | TakePacked
     | SavePending
     | Settle
     | DropPending

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from sealkeep_client.answers import Heads, Page, PageItem
-from sealkeep_client.engine._actions import Progress, ReadChanges, ReadHeads, SaveSegment, Steps
+from sealkeep_client.engine._actions import Decode, Progress, ReadChanges, ReadHeads, SaveSegment, Steps, TakeDecoded
 from sealkeep_client.engine._following import follow_roster
 from sealkeep_client.engine._heads import check_shown, compare_heads
 from sealkeep_client.engine._own_feed import check_own_feed, check_own_header
-from sealkeep_client.engine._reading import ReadSegment, read_segment, verify_item
+from sealkeep_client.engine._reading import CheckedSegment, Content, ReadSegment, check_segment, verify_item
 from sealkeep_client.engine._session import RACES, Session
-from sealkeep_protocol.errors import HistoryError, PeerError, RefusedError
+from sealkeep_client.engine._state import Account
+from sealkeep_protocol.errors import HistoryError, MalformedError, PeerError, RefusedError
 from sealkeep_protocol.segments import VerifiedHeader
+
+_AHEAD: Final = 3  # segments whose contents may be decoded while those before are kept
 
 
 class Reader:
@@ -23,6 +27,8 @@ class Reader:
     def __init__(self, session: Session, floor: Sequence[Sequence[Any]]) -> None:
         self._session = session
         self._floor = floor
+        # Verified, and not kept yet: their contents are being decoded. With the account after each.
+        self._ahead: deque[tuple[CheckedSegment | None, Account]] = deque()
         self.segments = self.records = 0
         self.unreadable: list[PeerError] = []
 
@@ -62,37 +68,67 @@ class Reader:
                 raise HistoryError("replay", "the relay's cursor goes backwards, or stands still")
             more = page.more
             yield Progress("reading", self.segments, self.records)
+        yield from self._keep(0)
         check_shown(session, heads, self._floor)
         if session.account.rereads:
             session.account = replace(session.account, rereads=False)
             yield SaveSegment(None, session.account)
 
     def _take(self, item: PageItem) -> Steps[None]:
+        """Verify an item; it is kept when its content is decoded, and all before it are kept."""
         session = self._session
         if item.position <= session.account.position:
             raise HistoryError("replay", "the relay's positions do not ascend", device=item.device, seq=item.seq)
         if item.device not in session.account.roster.devices:
-            yield from follow_roster(session)
+            yield from self._follow_roster()
         verified = verify_item(session.account, item)
         if verified.header.roster > session.account.roster.number:
-            yield from follow_roster(session)
+            yield from self._follow_roster()
         account = replace(session.account, position=item.position)
-        segment: ReadSegment | None = None
+        segment: CheckedSegment | None = None
         if item.device == account.device:
             check_own_header(session, item, verified)
         elif item.seq <= account.feed(item.device).seq:
             self._check_seen_before(item, verified)
         else:
-            segment = read_segment(account, item, verified, session.lookup)
+            segment = check_segment(account, item, verified, session.lookup)
             account = account.with_feed(segment.feed)
-            self._count(segment)
-        yield SaveSegment(segment, account)
+            session.note_verified(segment.feed)
+            if segment.opened is not None:
+                yield Decode(segment.opened.content or b"")
         session.account = account
+        self._ahead.append((segment, account))
+        yield from self._keep(_AHEAD)
+
+    def _follow_roster(self) -> Steps[None]:
+        yield from self._keep(0)  # what is kept with the roster is the account after all that was read
+        yield from follow_roster(self._session)
+
+    def _keep(self, ahead: int) -> Steps[None]:
+        """Keep what was verified, in order, until only `ahead` segments are left."""
+        while len(self._ahead) > ahead:
+            checked, account = self._ahead.popleft()
+            segment: ReadSegment | None = None
+            if checked is not None:
+                segment = yield from self._decoded(checked)
+                self._count(segment)
+            yield SaveSegment(segment, account)
+            if segment is not None:
+                self._session.note_kept(segment.feed)
+
+    def _decoded(self, checked: CheckedSegment) -> Steps[ReadSegment]:
+        if checked.unreadable is not None:
+            return checked.unread(checked.unreadable)
+        try:
+            content: Content = yield TakeDecoded()
+        except MalformedError as error:
+            return checked.unread(error)
+        return checked.read(content)
 
     def _count(self, segment: ReadSegment) -> None:
         self.segments += 1
-        if segment.body is not None:
-            self.records += segment.records
+        if segment.content is not None:
+            self.records += segment.content.records
         if segment.unreadable is not None:
             self.unreadable.append(segment.unreadable)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from sealkeep_client.answers import PageItem
 from sealkeep_client.engine._state import Account
@@ -10,7 +12,26 @@ from sealkeep_protocol.errors import AuthenticationError, HistoryError, Malforme
 from sealkeep_protocol.feeds import Feed, HeaderIds
 from sealkeep_protocol.padding import MAX_CONTENT
 from sealkeep_protocol.records import Body, decode_body
-from sealkeep_protocol.segments import VerifiedHeader, check_content, check_parts, open_segment, verify_header
+from sealkeep_protocol.segments import (
+    OpenedSegment,
+    VerifiedHeader,
+    check_content,
+    check_parts,
+    open_segment,
+    verify_header,
+)
+
+
+class Content(Protocol):
+    """The decoded records of one segment, in whatever form its store takes them."""
+
+    @property
+    def records(self) -> int:
+        """How many of all tables."""
+
+    @property
+    def times(self) -> Sequence[int]:
+        """First and last time of its messages, ms, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +40,33 @@ class ReadSegment:
 
     feed: Feed
     header: VerifiedHeader
-    body: Body | None
+    content: Content | None
     unreadable: PeerError | None = None
 
-    @property
-    def records(self) -> int:
-        """How many records of all tables it holds."""
-        return 0 if self.body is None else count_records(self.body)
+
+@dataclass(frozen=True, slots=True)
+class CheckedSegment:
+    """A segment that continues its feed, opened but not decoded, or why it does not open (SEG-22)."""
+
+    feed: Feed
+    header: VerifiedHeader
+    opened: OpenedSegment | None
+    unreadable: PeerError | None = None
+
+    def read(self, content: Content) -> ReadSegment:
+        """The segment with its decoded content, where that is what its summary says."""
+        place = {"device": self.feed.device, "seq": self.feed.seq}
+        if self.opened is None:
+            raise ValueError("a segment that does not open has no content")
+        try:
+            check_content(self.opened, content.records, content.times, **place)
+        except MalformedError as error:
+            return self.unread(error)
+        return ReadSegment(self.feed, self.header, content)
+
+    def unread(self, error: PeerError) -> ReadSegment:
+        """The segment, with what is wrong with its content."""
+        return ReadSegment(self.feed, self.header, None, error.at(device=self.feed.device, seq=self.feed.seq))
 
 
 def verify_item(account: Account, item: PageItem) -> VerifiedHeader:
@@ -39,8 +80,8 @@ def verify_item(account: Account, item: PageItem) -> VerifiedHeader:
     return verify_header(item.header, account=account.id, device=item.device, seq=item.seq, key=author.keys.signing)
 
 
-def read_segment(account: Account, item: PageItem, verified: VerifiedHeader, known: HeaderIds) -> ReadSegment:
-    """Take another device's segment, whose header `verify_item` has verified, through the other checks of §6.8.
+def check_segment(account: Account, item: PageItem, verified: VerifiedHeader, known: HeaderIds) -> CheckedSegment:
+    """Take another device's segment, whose header `verify_item` has verified, through the checks of §6.8 up to its content.
 
     Raises `PeerError` for a failure up to the hashes of the ciphertexts: nothing may change then (SEG-20). What fails
     later is its author's fault and comes back as `unreadable`.
@@ -60,9 +101,11 @@ def read_segment(account: Account, item: PageItem, verified: VerifiedHeader, kno
     # describes, as unreadable, report it with device and seq, take nothing from it, and go on: its author is at fault,
     # and must not be able to stop the others."
     try:
-        return ReadSegment(feed, verified, open_content(account, verified, item.summary, item.body))
+        epoch = account.epoch(header.epoch)
+        opened = open_segment(verified, account.id, epoch, summary=item.summary, body=item.body)
     except (AuthenticationError, MalformedError) as error:
-        return ReadSegment(feed, verified, None, error.at(device=item.device, seq=item.seq))
+        return CheckedSegment(feed, verified, None, error.at(device=item.device, seq=item.seq))
+    return CheckedSegment(feed, verified, opened)
 
 
 def open_content(account: Account, verified: VerifiedHeader, summary: bytes, body: bytes) -> Body:

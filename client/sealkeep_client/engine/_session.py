@@ -27,6 +27,7 @@ class Session:
         self.tail: Feed = account.feed(account.device)
         self._known = known
         self._pending: dict[int, ObjectId] = {}
+        self._unkept: dict[tuple[int, int], ObjectId] = {}  # verified in this sync, and not kept yet
 
     @property
     def device(self) -> int:
@@ -35,7 +36,15 @@ class Session:
     def lookup(self, device: int, seq: int) -> ObjectId | None:
         """The id of a verified header, or of an own one that waits for its answer: others may have seen that already."""
         pending = self._pending.get(seq) if device == self.device else None
-        return pending or self._known(device, seq)
+        return pending or self._unkept.get((device, seq)) or self._known(device, seq)
+
+    def note_verified(self, feed: Feed) -> None:
+        """A header of another device was verified, and will be kept later."""
+        self._unkept[feed.device, feed.seq] = feed.head
+
+    def note_kept(self, feed: Feed) -> None:
+        """It is kept now."""
+        del self._unkept[feed.device, feed.seq]
 
     def pending(self, seq: int) -> ObjectId | None:
         """The id of an own header that waits for its answer."""

@@ -9,14 +9,15 @@ from sealkeep_client.answers import Appended, EpochStaleError, Heads
 from sealkeep_client.engine._actions import (
     Append,
     DropPending,
-    LoadOutbox,
     LoadPending,
+    Offered,
+    PackOutbox,
     Progress,
     ReadHeads,
     SavePending,
     Settle,
     Steps,
-    Waiting,
+    TakePacked,
 )
 from sealkeep_client.engine._following import follow_roster
 from sealkeep_client.engine._heads import compare_heads
@@ -25,7 +26,7 @@ from sealkeep_client.engine._packing import Packed, Packer, seal_records
 from sealkeep_client.engine._session import BATCH, Session
 from sealkeep_protocol.errors import HistoryError, MalformedError, RefusedError
 from sealkeep_protocol.records import RecordIds
-from sealkeep_protocol.segments import SealedSegment, SegmentClass
+from sealkeep_protocol.segments import SealedSegment
 from sealkeep_protocol.statements import verify_receipt, verify_refusal
 
 _REFUSALS: Final = 8  # in a row, before a relay is taken to refuse for ever
@@ -68,46 +69,38 @@ class Writer:
                 yield from self._drop(pending[0], stale)
 
     def _seal(self, incarnation: bytes) -> Steps[list[SealedSegment]]:
-        """Seal and persist the next batch of what waits in the outbox."""
-        session = self._session
+        """Seal and persist the next segments of what waits in the outbox."""
         batch: list[SealedSegment] = []
         self._sent_to = incarnation
         while len(batch) < BATCH:
-            filled = yield from self._fill()
-            if filled is None:
+            packer = self._packer
+            offers: list[Offered] = yield PackOutbox(packer.weight, min(packer.bodies, BATCH - len(batch)))
+            if not offers:
                 break
-            waiting, packed = filled
-            records = waiting.records[: packed.count]
-            sealed = seal_records(
-                session.account,
-                session.tail,
-                records,
-                packed,
-                waiting.segment_class,
-                self._ids,
-                salt=self._random(32),
-                last=not (packed.full or waiting.more),
-            )
-            # SEG-12: "A device MUST persist a signed header with its summary and body before it sends it the first time,
-            # and send it again only identically, until it has a receipt or a refusal."
-            yield SavePending(sealed, packed.count, incarnation)
-            session.extend_tail(sealed)
-            self._carried[sealed.seq] = packed.count
-            batch.append(sealed)
+            for offered in offers:
+                packed: Packed = yield TakePacked()
+                packer.learn(packed, offered.records, offered.weight)
+                if offered.more and packer.wants_more(packed):
+                    break  # the rest is offered anew, in larger parts
+                sealed = self._seal_one(packed, offered)
+                # SEG-12: "A device MUST persist a signed header with its summary and body before it sends it the first
+                # time, and send it again only identically, until it has a receipt or a refusal."
+                yield SavePending(sealed, packed.count, incarnation)
+                self._session.extend_tail(sealed)
+                self._carried[sealed.seq] = packed.count
+                batch.append(sealed)
         return batch
 
-    def _fill(self) -> Steps[tuple[Waiting, Packed] | None]:
-        """Load what waits, and pack as much of it as one body takes; all of it may turn out to be too little."""
-        wanted = self._packer.wanted
-        while True:
-            waiting: Waiting | None = yield LoadOutbox(wanted)
-            if waiting is None:
-                return None
-            packed = self._packer.pack(waiting.records, waiting.segment_class)
-            is_live = waiting.segment_class is SegmentClass.LIVE
-            if is_live or not waiting.more or not self._packer.wants_more(packed):
-                return waiting, packed
-            wanted = max(self._packer.wanted, 2 * wanted)
+    def _seal_one(self, packed: Packed, offered: Offered) -> SealedSegment:
+        return seal_records(
+            self._session.account,
+            self._session.tail,
+            packed,
+            offered.segment_class,
+            self._ids,
+            salt=self._random(32),
+            last=not (packed.full or offered.more),
+        )
 
     def _send(self, pending: Sequence[SealedSegment]) -> Steps[None]:
         session = self._session

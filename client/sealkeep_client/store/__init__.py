@@ -28,17 +28,16 @@ disk, the lock and the passphrase are `StoreError`, one clear line each; nothing
 
 from __future__ import annotations
 
+from sealkeep_client.store._batches import OutboxBatch, Span
 from sealkeep_client.store._changes import Changes
 from sealkeep_client.store._entities import Put
 from sealkeep_client.store._home import is_home
 from sealkeep_client.store._outbox import (
     FRONT_MESSAGES,
     Outbox,
-    OutboxBatch,
     Pending,
     Receipt,
     RecordKind,
-    Span,
     UploadClass,
     Waiting,
 )

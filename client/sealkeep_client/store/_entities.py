@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cbor2
 
+from sealkeep_client.store._batches import Found
 from sealkeep_client.store._changes import Tracker
 from sealkeep_client.store._database import Database, Row
 from sealkeep_client.store._outbox import Outbox, RecordKind
@@ -209,19 +210,20 @@ class Entities:
             self._outbox.add(kind, upload, run, number, number)
             self._changes.now.outbox = True
 
-    def read(self, kind: int, first: int, last: int, limit: int) -> list[tuple[int, Contact | Conversation]]:
-        """(number, record) of a range, ascending, at most `limit`."""
+    def read(self, kind: int, first: int, last: int, limit: int) -> Found:
+        """Contacts or conversations of a range, ascending, at most `limit`."""
         if kind == RecordKind.CONTACT:
             rows = self._database.rows(
                 "SELECT n, fields FROM contacts WHERE n BETWEEN ? AND ? ORDER BY n LIMIT ?", (first, last, limit)
             )
-            contacts = contacts_from_fields([cbor2.loads(fields) for _, fields in rows])
-            return [(row[0], contact) for row, contact in zip(rows, contacts, strict=True)]
-        rows = self._database.rows(
-            "SELECT n, fields FROM conversations WHERE n BETWEEN ? AND ? AND fields IS NOT NULL ORDER BY n LIMIT ?",
-            (first, last, limit),
-        )
-        return [(n, conversation_from_fields(cbor2.loads(fields))) for n, fields in rows]
+            records: Sequence[Any] = contacts_from_fields([cbor2.loads(fields) for _, fields in rows])
+        else:
+            rows = self._database.rows(
+                "SELECT n, fields FROM conversations WHERE n BETWEEN ? AND ? AND fields IS NOT NULL ORDER BY n LIMIT ?",
+                (first, last, limit),
+            )
+            records = [conversation_from_fields(cbor2.loads(fields)) for _, fields in rows]
+        return Found([n for n, _ in rows], [len(fields) for _, fields in rows], records)
 
 
 _CONVERSATIONS = "SELECT n, id, app, scope, source, fields, messages FROM conversations"

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import cbor2
 
+from sealkeep_client.store._batches import Found
 from sealkeep_client.store._changes import Tracker
 from sealkeep_client.store._database import Database
 from sealkeep_client.store._entities import Entities, Put
@@ -128,9 +129,9 @@ class Marks:
         self._outbox.add(RecordKind.MARK, upload, run, first, last)
         self._changes.now.outbox = True
 
-    def read(self, first: int, last: int, limit: int) -> list[tuple[int, Mark]]:
-        """(number, mark) of a range, ascending, at most `limit`."""
+    def read(self, first: int, last: int, limit: int) -> Found:
+        """Marks of a range, ascending, at most `limit`."""
         rows = self._database.rows(
             "SELECT n, fields FROM marks WHERE n BETWEEN ? AND ? ORDER BY n LIMIT ?", (first, last, limit)
         )
-        return [(n, read_mark(fields)) for n, fields in rows]
+        return Found([n for n, _ in rows], [len(f) for _, f in rows], [read_mark(f) for _, f in rows])

@@ -6,17 +6,18 @@ New messages go in as prepared rows, thousands in a statement; only ids that exi
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import compress
-from typing import Final
+from typing import Any, Final
 
+from sealkeep_client.store._batches import Found
 from sealkeep_client.store._changes import MOST, Tracker
-from sealkeep_client.store._database import Database
+from sealkeep_client.store._database import Database, Row
 from sealkeep_client.store._entities import Entities, Put
 from sealkeep_client.store._outbox import Outbox, RecordKind, UploadClass
-from sealkeep_client.store._rows import MessageRows, message_columns, message_of, messages_of
+from sealkeep_client.store._rows import MessageRows, message_columns, message_of
 from sealkeep_client.store._states import (
     MARKED,
     TOMBSTONE,
@@ -30,6 +31,7 @@ from sealkeep_client.store._words import indexed
 from sealkeep_protocol.records import (
     Attachment,
     Content,
+    ConversationKey,
     Mark,
     MarkType,
     Message,
@@ -45,6 +47,7 @@ _INDEX: Final = "INSERT INTO words (rowid, text) VALUES (?, ?)"
 _UNINDEX: Final = "INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)"
 _JOINED_AT_ONCE: Final = 512
 _SURELY_FITS: Final = 32_768
+_ROW_WEIGHT: Final = 8  # bytes of a row beside text and rest, in a body
 COVERED: Final = frozenset({MarkType.REVISION, MarkType.SUPPLEMENT, MarkType.REACTION})
 """Types of marks that go with a message that a tombstone covers (spec §7.6)."""
 
@@ -292,19 +295,28 @@ class Messages:
 
     # --- for the outbox -----------------------------------------------------------------------------------------------
 
-    def read(self, first: int, last: int, limit: int) -> list[tuple[int, Message]]:
-        """(number, message) of a range, ascending, at most `limit`: what its copies say, without marks."""
+    def read(self, first: int, last: int, limit: int) -> Found:
+        """Rows of a range, ascending, at most `limit`, for `StoredMessages`: what copies say, without marks."""
         rows = self._database.rows(
             "SELECT n, conversation, time, rank, kind, author, text, rest FROM messages WHERE n BETWEEN ? AND ?"
             " ORDER BY n LIMIT ?",
             (first, last, limit),
         )
-        keys = [self._entities.key(row[1]) for row in rows]
-        found = messages_of(keys, [row[2:] for row in rows])
-        return [
-            (row[0], message if len(row[7]) + 4 * len(row[6] or "") < _SURELY_FITS else _fitted(message))
-            for row, message in zip(rows, found, strict=True)
-        ]
+        weights = [len(row[7]) + len((row[6] or "").encode()) + _ROW_WEIGHT for row in rows]
+        if weights and max(weights) >= _SURELY_FITS:
+            rows = [
+                row if weight < _SURELY_FITS else self._fitted(row) for row, weight in zip(rows, weights, strict=True)
+            ]
+        return Found([row[0] for row in rows], weights, rows)
+
+    def _fitted(self, row: Row) -> Row:
+        """The row, without what makes it longer than a record may be."""
+        message = message_of(self._entities.key(row[1]), *row[2:])
+        return (row[0], row[1], *message_columns(_fitted(message)))
+
+    def keys(self, rows: Iterable[Sequence[Any]]) -> dict[int, ConversationKey]:
+        """The keys of the conversations of rows."""
+        return {number: self._entities.key(number) for number in {row[1] for row in rows}}
 
 
 def _fitted(message: Message) -> Message:

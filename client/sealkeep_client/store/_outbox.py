@@ -8,19 +8,21 @@ its ranges back where they stood. Nothing is ever in neither place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import cbor2
 
+from sealkeep_client.store._batches import OutboxBatch, Reader, Span, batches
 from sealkeep_client.store._database import Database
 from sealkeep_protocol.errors import UsageError
-from sealkeep_protocol.records import Contact, Conversation, Mark, Message
 
 FRONT_MESSAGES: Final = 50
 """Of each chat, in front segments (spec §6.3)."""
+
+_MUCH: Final = 1 << 25  # bytes of records that one batch may take, where nothing is said
 
 
 class UploadClass(IntEnum):
@@ -40,44 +42,12 @@ class RecordKind(IntEnum):
     MARK = 4
 
 
-class Span(NamedTuple):
-    """A range of records of one kind, by this device's own numbers, both ends included."""
-
-    kind: int
-    upload: int
-    run: int
-    position: int
-    first: int
-    last: int
-
-
 class Waiting(NamedTuple):
     """How much waits in one class and run; `records` may count a few that are gone."""
 
     upload: UploadClass
     run: int
     records: int
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class OutboxBatch:
-    """The first records that wait, in order: `records` with the number and the span of each."""
-
-    records: Sequence[Contact | Conversation | Message | Mark]
-    numbers: Sequence[int]
-    owners: Sequence[int]
-    spans: Sequence[Span]
-
-    def carried(self, count: int | None = None) -> tuple[Span, ...]:
-        """The spans of the first `count` records (all by default): what a segment that holds exactly these carries."""
-        if count is None or count >= len(self.records):
-            return tuple(self.spans)
-        if count == 0:
-            return ()
-        owner = self.owners[count - 1]
-        whole = self.owners[count] != owner
-        last = self.spans[owner] if whole else self.spans[owner]._replace(last=self.numbers[count - 1])
-        return (*self.spans[:owner], last)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -99,18 +69,14 @@ class Receipt(NamedTuple):
     position: int
 
 
-Reader = Callable[[int, int, int, int], "list[tuple[int, Any]]"]
-"""(kind, first, last, limit) → records with their numbers, ascending."""
-
-
 class Outbox:
     """The outbox of one database. Its writes belong to a transaction; each opens one where there is none."""
 
-    __slots__ = ("_database", "_handed_out", "_read")
+    __slots__ = ("_database", "_handed_out", "_reader")
 
-    def __init__(self, database: Database, read: Reader) -> None:
+    def __init__(self, database: Database, reader: Reader) -> None:
         self._database = database
-        self._read = read
+        self._reader = reader
         self._handed_out: list[Span] = []
 
     # --- filling ------------------------------------------------------------------------------------------------------
@@ -198,23 +164,21 @@ class Outbox:
             )
         ]
 
+    def batches(
+        self, upload: UploadClass, *, limit: int, weight: int = _MUCH, run: int | None = None
+    ) -> Iterator[OutboxBatch]:
+        """What waits in a class, in batches of at most `limit` records and about `weight` bytes. Takes nothing out.
+
+        Batches may be stored as segments in their order (`add_pending`), each with fewer records than it has, too.
+        """
+        self._handed_out = []
+        for batch in batches(self._spans(upload, run), self._reader, limit=limit, weight=weight):
+            self._handed_out += batch.spans
+            yield batch
+
     def read(self, upload: UploadClass, *, limit: int, run: int | None = None) -> OutboxBatch | None:
         """The first records that wait in a class, at most `limit`; None where none waits. Takes nothing out."""
-        records: list[Any] = []
-        numbers: list[int] = []
-        owners: list[int] = []
-        spans: list[Span] = []
-        for span in self._spans(upload, run):
-            found = self._read(span.kind, span.first, span.last, limit - len(records))
-            records += [record for _, record in found]
-            numbers += [number for number, _ in found]
-            owners += [len(spans)] * len(found)
-            if len(records) >= limit:
-                spans.append(span._replace(last=numbers[-1]) if found else span)
-                break
-            spans.append(span)
-        self._handed_out = spans
-        return OutboxBatch(records, numbers, owners, spans) if spans else None
+        return next(self.batches(upload, limit=limit, run=run), None)
 
     def _spans(self, upload: int, run: int | None) -> Iterator[Span]:
         # A page at a time: many single marks may wait, and a statement must not stay open while the caller writes.
@@ -245,20 +209,29 @@ class Outbox:
                 "INSERT INTO pending VALUES (?, ?, ?, ?, ?)",
                 (seq, header, summary, body, cbor2.dumps([list(span) for span in carried])),
             )
-        self._handed_out = []
+        taken = {span[:5] for span in carried}
+        self._handed_out = [span for span in self._handed_out if span[:5] not in taken]
 
     def _take(self, span: Span) -> None:
+        """Take a range out of the one that it is in; what stands before and behind it goes on waiting."""
         database = self._database
         row = database.row(
-            "SELECT n, last FROM outbox WHERE kind = ? AND class = ? AND run = ? AND position = ? AND first = ?",
-            (span.kind, span.upload, span.run, span.position, span.first),
+            "SELECT n, first, last FROM outbox WHERE kind = ? AND class = ? AND run = ? AND position = ?"
+            " AND first <= ? ORDER BY first DESC LIMIT 1",
+            span[:5],
         )
-        if row is None or row[1] < span.last:
+        if row is None or row[2] < span.last:
             raise UsageError("a segment carries records that do not wait any more")
-        if row[1] == span.last:
-            database.write("DELETE FROM outbox WHERE n = ?", (row[0],))
+        number, first, last = row
+        if last > span.last:
+            rest = span._replace(first=span.last + 1, last=last)
+            database.write(
+                "INSERT INTO outbox (kind, class, run, position, first, last) VALUES (?, ?, ?, ?, ?, ?)", rest
+            )
+        if first < span.first:
+            database.write("UPDATE outbox SET last = ? WHERE n = ?", (span.first - 1, number))
         else:
-            database.write("UPDATE outbox SET first = ? WHERE n = ?", (span.last + 1, row[0]))
+            database.write("DELETE FROM outbox WHERE n = ?", (number,))
 
     # --- pending segments and their answers ---------------------------------------------------------------------------
 

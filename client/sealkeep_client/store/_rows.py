@@ -7,7 +7,7 @@ left out, and 4 is what the time has beyond its precision.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from io import BytesIO
 from itertools import pairwise
@@ -21,11 +21,11 @@ from sealkeep_protocol.records import (
     Attachment,
     ConversationKey,
     Message,
+    MessageColumns,
     NativeIdentity,
     Precision,
     Range,
     RecordIds,
-    messages_from_columns,
 )
 
 _REST: Final = (
@@ -166,23 +166,46 @@ def message_of(
 
 def messages_of(keys: Sequence[ConversationKey], rows: Sequence[Sequence[Any]]) -> list[Message]:
     """The messages of rows (time, rank, kind, author, text, rest), with the key of each one's conversation."""
+    return _columns(keys, rows).messages()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class StoredMessages:
+    """Rows of the database as they were read: (number, conversation, time, rank, kind, author, text, rest), and the keys of
+    their conversations. Plain values: another process can make columns of them.
+    """
+
+    keys: Mapping[int, ConversationKey]
+    rows: Sequence[Sequence[Any]]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def columns(self, count: int) -> MessageColumns:
+        """The columns of the first `count` messages."""
+        rows = self.rows[:count]
+        return _columns([self.keys[row[1]] for row in rows], [row[2:] for row in rows])
+
+
+def _columns(keys: Sequence[ConversationKey], rows: Sequence[Sequence[Any]]) -> MessageColumns:
     if not rows:
-        return []
-    times, ranks, kinds, authors, texts, rests = zip(*rows, strict=True)
+        return MessageColumns(0, {})
+    times, ranks, kinds, authors, texts, rests = map(list, zip(*rows, strict=True))
     maps = _load_all(rests)
-    columns: dict[int, Sequence[Any]] = {
+    columns: dict[int, list[Any]] = {
         number: [values.get(number) for values in maps] for number in set[int]().union(*maps)
     }
     if 4 in columns:
-        times = tuple(time + (beyond or 0) for time, beyond in zip(times, columns[4], strict=True))
+        times = [time + (beyond or 0) for time, beyond in zip(times, columns[4], strict=True)]
     for number, read in _READERS.items():
         if number in columns:
             columns[number] = [None if value is None else read(value) for value in columns[number]]
     seconds = int(Precision.SECONDS)
     precisions = columns.get(5)
     columns[5] = [seconds if p is None else p for p in precisions] if precisions else [seconds] * len(rows)
-    columns |= {1: keys, 4: times, 8: ranks, 9: kinds, 10: authors, 13: texts}
-    return messages_from_columns(len(rows), columns)
+    columns |= {1: list(keys), 4: times, 8: ranks, 9: kinds}
+    columns |= {number: values for number, values in ((10, authors), (13, texts)) if values.count(None) < len(values)}
+    return MessageColumns(len(rows), columns)
 
 
 def write_range(value: Range) -> list[Any]:

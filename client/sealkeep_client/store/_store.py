@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
 
+from sealkeep_client.store._batches import Found, Reader
 from sealkeep_client.store._changes import Listener, Tracker
 from sealkeep_client.store._database import Database
 from sealkeep_client.store._entities import Entities, Put
@@ -39,7 +40,7 @@ class Store:
         self._database = database
         self._tracker = Tracker()
         self._ids: RecordIds | None = None
-        self.outbox = Outbox(database, self._read)
+        self.outbox = Outbox(database, Reader(self._read, lambda rows: self._messages.keys(rows)))
         self.sync = SyncState(database)
         self._entities = Entities(database, self.outbox, self._tracker, lambda: self.ids)
         self._messages = Messages(database, self._entities, self.outbox, self._tracker)
@@ -178,7 +179,7 @@ class Store:
                 self._marks.put(more, self.ids, UploadClass.LIVE if upload is None else upload, run)
             return put.plus(self._marks.put(marks, self.ids, upload, run))
 
-    def put_unknown(self, unknown: Unknown, *, ids: dict[int, Sequence[bytes]]) -> None:
+    def put_unknown(self, unknown: Unknown, *, ids: Mapping[int, Sequence[bytes]]) -> None:
         """Keep what a newer version wrote, untouched (REC-03).
 
         `ids` holds, by table number, the ids of the body's records in that table, in order.
@@ -233,12 +234,12 @@ class Store:
         """A contact by key."""
         return self._entities.contact(self.ids.contact(key))
 
-    def _read(self, kind: int, first: int, last: int, limit: int) -> list[tuple[int, Any]]:
+    def _read(self, kind: int, first: int, last: int, limit: int) -> Found:
         if kind == RecordKind.MESSAGE:
-            return list(self._messages.read(first, last, limit))
+            return self._messages.read(first, last, limit)
         if kind == RecordKind.MARK:
-            return list(self._marks.read(first, last, limit))
-        return list(self._entities.read(kind, first, last, limit))
+            return self._marks.read(first, last, limit)
+        return self._entities.read(kind, first, last, limit)
 
 
 def _digested(value: Any) -> tuple[bytes, bytes]:

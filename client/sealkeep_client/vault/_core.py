@@ -32,15 +32,26 @@ class Core:
     """One open home. `store` and `local` are used on the store's thread only: through `in_store`, `long` or `drive`.
 
     `exclusive` is held by whoever carries steps of the engine through: two at once would each work on an account that
-    the other changes. `closing` says that the vault was told to close.
+    the other changes. `closing` says that the vault was told to close, `worker` that long work may use
+    a second process.
     """
 
-    def __init__(self, store: Store, local: Local, thread: StoreThread, relay: HttpRelay, sources: Sources) -> None:
+    def __init__(
+        self,
+        store: Store,
+        local: Local,
+        thread: StoreThread,
+        relay: HttpRelay,
+        sources: Sources,
+        *,
+        worker: bool = True,
+    ) -> None:
         self.store = store
         self.local = local
         self.thread = thread
         self.relay = relay
         self.sources = sources
+        self.worker = worker
         self.exclusive = asyncio.Lock()
         self.closing = False
         self.use_device()
@@ -72,7 +83,8 @@ class Core:
     async def drive(self, steps: Steps[T], progress: OnProgress | None = None) -> T:
         """Carry steps of the engine through, holding `exclusive`. Raises what the engine raises; the store then holds
         whole steps only."""
-        return await Driver(self.local, self.relay, self.thread, _engine_progress(progress)).run(steps)
+        driver = Driver(self.local, self.relay, self.thread, _engine_progress(progress), worker=self.worker)
+        return await driver.run(steps)
 
     async def close(self) -> None:
         await self.relay.close()

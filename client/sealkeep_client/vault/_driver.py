@@ -28,7 +28,8 @@ from sealkeep_client.engine import (
 from sealkeep_client.store import Store
 from sealkeep_client.transport import HttpRelay
 from sealkeep_client.vault._local import Local
-from sealkeep_protocol.errors import SealkeepError, UsageError
+from sealkeep_client.workers import Worker
+from sealkeep_protocol.errors import PeerError, SealkeepError, UsageError
 
 T = TypeVar("T")
 
@@ -80,22 +81,30 @@ class _Done(Generic[T]):
 
 
 class Driver:
-    """Carries one generator of the engine through. `on_progress` is called on the event loop."""
+    """Carries one generator of the engine through. `on_progress` is called on the event loop; `worker` says whether packing
+    and decoding may use a second process."""
 
     def __init__(
-        self, local: Local, relay: HttpRelay, thread: StoreThread, on_progress: Callable[[Progress], None] | None = None
+        self,
+        local: Local,
+        relay: HttpRelay,
+        thread: StoreThread,
+        on_progress: Callable[[Progress], None] | None = None,
+        *,
+        worker: bool = False,
     ) -> None:
         self._local = local
         self._relay = relay
         self._thread = thread
         self._on_progress = on_progress
+        self._may_have_worker = worker
         self._ahead: tuple[ReadChanges, asyncio.Task[Page]] | None = None
 
     async def run(self, steps: Steps[T]) -> T:
         """Run to the end. Raises what the engine raises; the store then holds whole steps only."""
         answer: Any = None
         failure: Exception | None = None
-        async with self._reading_ahead():
+        async with self._reading_ahead(), self._working():
             while True:
                 outcome = await self._thread.run(self._advance, steps, answer, failure)
                 if isinstance(outcome, _Done):
@@ -119,7 +128,12 @@ class Driver:
                 while local.handles(outcome):
                     if isinstance(outcome, (SaveRoster, SaveSegment, Settle)):
                         account = outcome.account
-                    outcome = steps.send(local.handle(outcome))
+                    try:
+                        answer = local.handle(outcome)
+                    except PeerError as error:
+                        outcome = steps.throw(error)
+                    else:
+                        outcome = steps.send(answer)
             except StopIteration as stop:
                 outcome = _Done(stop.value)
         if account is not None:  # only now is it kept
@@ -146,6 +160,16 @@ class Driver:
                     self._on_progress(action)
                 return None
         raise TypeError(f"no action: {type(action).__name__}")
+
+    @contextlib.asynccontextmanager
+    async def _working(self) -> AsyncIterator[None]:
+        """With a worker for packing and decoding, where the vault may have one."""
+        worker = Worker(enabled=self._may_have_worker)
+        await self._thread.run(self._local.begin, worker)
+        try:
+            yield
+        finally:
+            worker.close()
 
     # Reading one page ahead, while the store takes the one before
 

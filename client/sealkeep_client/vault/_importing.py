@@ -1,42 +1,102 @@
-"""Importing exports into the store: all of one call, or nothing of it."""
+"""Importing exports into the store: all of one call, or nothing of it.
+
+A worker reads the exports and makes rows of their messages, while this process puts the rows before into the store.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sealkeep_client.importers import Batch, Export, ImportOptions, Problem, open_exports
-from sealkeep_client.store import Put, Store, UploadClass
+from sealkeep_client.importers import Exports, ImportOptions, Problem, open_exports
+from sealkeep_client.store import MessageRows, Put, Store, UploadClass, message_rows
 from sealkeep_client.vault._types import ImportReport, Progress
+from sealkeep_client.workers import Worker, WorkerLostError
+from sealkeep_protocol.records import Contact, Conversation, Mark, RecordIds
 
 FRONT_FROM: Final = 5_000
 """New messages from which an import gets front segments (spec §6.3): about what fills one history segment."""
 
 _BATCH: Final = 4_000
+_WORTH_A_WORKER: Final = 4 << 20  # bytes of exports: fewer are read before a worker has started
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ReadBatch:
+    """A stretch of all exports, ready for the store; `done` of `total` bytes are read with it."""
+
+    contacts: Sequence[Contact]
+    conversations: Sequence[Conversation]
+    rows: MessageRows
+    marks: Sequence[Mark]
+    volatile: frozenset[str]
+    problems: Sequence[Problem]
+    left_out: Sequence[str]
+    done: int
+    total: int
 
 
 def import_exports(
-    store: Store, paths: Sequence[Path], options: ImportOptions, report: Callable[[Progress], None]
+    store: Store,
+    paths: Sequence[Path],
+    options: ImportOptions,
+    report: Callable[[Progress], None],
+    *,
+    worker: bool,
 ) -> ImportReport:
-    """Import all exports under `paths` in one transaction. Raises `SourceError`; the store is then as it was."""
+    """Import all exports under `paths` in one transaction. Raises `SourceError`; the store is then as it was.
+
+    `worker` says whether a second process may read them.
+    """
     exports = open_exports([str(path) for path in paths], options=options)
+    is_large = sum(export.size for export in exports) >= _WORTH_A_WORKER
+    with Worker(enabled=worker and is_large) as beside:
+        try:
+            with store.transaction():
+                return _import(store, beside.stream(read_exports, exports, store.ids), exports, report)
+        except WorkerLostError:
+            # Killed for its memory, say. Nothing was imported, and without it only the time is longer.
+            with store.transaction():
+                return _import(store, read_exports(exports, store.ids), exports, report)
+
+
+def read_exports(exports: Exports, ids: RecordIds) -> Iterator[ReadBatch]:
+    """Read exports. Touches nothing else, so that a worker can do it. Raises `SourceError`."""
+    total, done = sum(export.size for export in exports), 0
+    for export in exports:
+        for batch in export.batches(_BATCH):
+            yield ReadBatch(
+                batch.contacts,
+                batch.conversations,
+                message_rows(batch.messages, ids),
+                [mark.resolve(ids.source) for mark in batch.marks],
+                export.volatile,
+                batch.problems,
+                batch.left_out,
+                done + batch.position,
+                total,
+            )
+        done += export.size
+
+
+def _import(
+    store: Store, batches: Iterator[ReadBatch], exports: Exports, report: Callable[[Progress], None]
+) -> ImportReport:
+    run = store.outbox.start_run()
     problems: list[Problem] = list(exports.problems)
     left_out: list[str] = []
-    total, done, messages = sum(export.size for export in exports), 0, 0
+    messages = 0
     put = Put()
-    with store.transaction():
-        run = store.outbox.start_run()
-        for export in exports:
-            for batch in export.batches(_BATCH):
-                put = put.plus(_take(store, export, batch, run))
-                problems += batch.problems
-                left_out += batch.left_out
-                messages += len(batch.messages)
-                report(Progress("importing", done + batch.position, total, messages))
-            done += export.size
-        if put.added >= FRONT_FROM:
-            store.outbox.queue_front(run)
+    for batch in batches:
+        put = put.plus(_take(store, batch, run))
+        problems += batch.problems
+        left_out += batch.left_out
+        messages += len(batch.rows)
+        report(Progress("importing", batch.done, batch.total, messages))
+    if put.added >= FRONT_FROM:
+        store.outbox.queue_front(run)
     return ImportReport(
         exports=len(exports),
         added=put.added,
@@ -47,13 +107,11 @@ def import_exports(
     )
 
 
-def _take(store: Store, export: Export, batch: Batch, run: int) -> Put:
+def _take(store: Store, batch: ReadBatch, run: int) -> Put:
     """Put one batch; returns what became of its messages."""
-    ids = store.ids
     # Not counted: what an export says of contacts and conversations moves with its newest message.
     store.put(contacts=batch.contacts, conversations=batch.conversations, upload=UploadClass.HISTORY, run=run)
-    marks = [mark.resolve(ids.source) for mark in batch.marks]
-    messages = store.put(batch.messages, upload=UploadClass.HISTORY, run=run, volatile=export.volatile)
+    messages = store.put(batch.rows, upload=UploadClass.HISTORY, run=run, volatile=batch.volatile)
     # What is new about known messages changes them; marks themselves are no messages.
-    news = store.put(marks=marks, upload=UploadClass.HISTORY, run=run)
+    news = store.put(marks=batch.marks, upload=UploadClass.HISTORY, run=run)
     return messages if messages.added else messages.plus(Put(changed=news.added + news.changed))

@@ -7,29 +7,37 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 from types import MappingProxyType
 from typing import Any, Final
 
 from sealkeep_client.engine import (
+    MAX_LIVE_RECORDS,
     Account,
     CheckRecords,
+    Decode,
     DropPending,
-    LoadOutbox,
     LoadPending,
+    Offered,
+    Packed,
+    PackOutbox,
     ReadSegment,
     SavePending,
     SaveRoster,
     SaveSegment,
     Settle,
-    Waiting,
+    TakeDecoded,
+    TakePacked,
 )
-from sealkeep_client.store import FeedHead, OutboxBatch, Receipt, Store, UploadClass, message_rows
+from sealkeep_client.store import FeedHead, OutboxBatch, Receipt, Store, UploadClass
 from sealkeep_client.store import Head as StoredHead
+from sealkeep_client.vault._jobs import DecodedContent, Jobs
+from sealkeep_client.workers import Worker
 from sealkeep_protocol import cbor
 from sealkeep_protocol.errors import PeerError, StoreError
 from sealkeep_protocol.feeds import Feed
 from sealkeep_protocol.keys import EpochKeys, PrivateKeys
-from sealkeep_protocol.records import Body, HybridClock, Mark, MarkType, RecordIds, TombstoneReason
+from sealkeep_protocol.records import MAX_RECORDS, Body, HybridClock, Mark, MarkType, RecordIds, TombstoneReason
 from sealkeep_protocol.roster import Roster
 from sealkeep_protocol.segments import Head, SealedSegment, SegmentClass, header_identifier
 from sealkeep_protocol.types import DeviceId, ObjectId, Seq
@@ -45,9 +53,15 @@ class Local:
         self.now = now
         self.account = self._load_account()
         self.clock = HybridClock(self._get_number("clock"))
+        self._jobs = Jobs(Worker(enabled=False))
         self._batch: OutboxBatch | None = None
         if 1 in self.account.epochs:
             store.ids = RecordIds(self.account.epochs[1].record_id_key)
+
+    def begin(self, worker: Worker) -> None:
+        """Begin with steps of the engine; what others left undone is forgotten."""
+        self._jobs = Jobs(worker)
+        self._batch = None
 
     # What is kept under a name
 
@@ -109,10 +123,16 @@ class Local:
                 return self._save_roster(action)
             case SaveSegment():
                 return self._save_segment(action)
+            case Decode():
+                return self._jobs.decode(action.content, self.store.ids)
+            case TakeDecoded():
+                return self._jobs.decoded()
             case LoadPending():
                 return self._load_pending(action)
-            case LoadOutbox():
-                return self._load_outbox(action)
+            case PackOutbox():
+                return self._pack_outbox(action)
+            case TakePacked():
+                return self._take_packed()
             case SavePending():
                 return self._save_pending(action)
             case Settle():
@@ -151,26 +171,20 @@ class Local:
     def _save_records(self, segment: ReadSegment) -> None:
         if segment.unreadable is not None:
             self._note_unreadable(segment.feed, segment.unreadable)
-        body = segment.body
-        if body is None:
+        content = segment.content
+        if not isinstance(content, DecodedContent):
             return
-        ids = self.store.ids
-        rows = message_rows(body.messages, ids)
-        self.store.put(rows, marks=body.marks, contacts=body.contacts, conversations=body.conversations, upload=None)
-        if body.unknown.tables or body.unknown.fields:
-            self.store.put_unknown(
-                body.unknown,
-                ids={
-                    1: [ids.contact(contact.key) for contact in body.contacts],
-                    2: [ids.conversation(conversation.key) for conversation in body.conversations],
-                    3: [ids.message(message) for message in body.messages],
-                    4: [ids.mark(mark) for mark in body.marks],
-                },
-            )
-        stamps = [message.native.clock for message in body.messages if message.native is not None]
-        stamps += [mark.clock for mark in body.marks if mark.clock is not None]
-        if stamps:
-            for stamp in stamps:
+        self.store.put(
+            content.rows,
+            marks=content.marks,
+            contacts=content.contacts,
+            conversations=content.conversations,
+            upload=None,
+        )
+        if content.unknown_ids is not None:
+            self.store.put_unknown(content.unknown, ids=content.unknown_ids)
+        if content.stamps:
+            for stamp in content.stamps:
                 self.clock.observe(stamp, self.now())
             self.put("clock", self.clock.last)
 
@@ -197,15 +211,24 @@ class Local:
                 found.append(SealedSegment(Seq(seq), identifier, pending.header, pending.summary, pending.body))
         return found
 
-    def _load_outbox(self, action: LoadOutbox) -> Waiting | None:
-        for waiting in self.store.outbox.waiting():
-            batch = self.store.outbox.read(waiting.upload, limit=action.limit, run=waiting.run)
-            if batch is None or not batch.records:
-                continue
-            self._batch = batch
+    def _pack_outbox(self, action: PackOutbox) -> list[Offered]:
+        jobs, outbox = self._jobs, self.store.outbox
+        jobs.forget_packing()
+        offers: list[Offered] = []
+        for waiting in outbox.waiting():
             segment_class = _CLASSES[waiting.upload]
-            return Waiting(segment_class, batch.records, more=len(batch.records) >= action.limit)
-        return None
+            limit = MAX_LIVE_RECORDS if segment_class is SegmentClass.LIVE else MAX_RECORDS
+            found = outbox.batches(waiting.upload, run=waiting.run, limit=limit, weight=action.weight)
+            for batch in islice(found, action.bodies):
+                jobs.pack(batch, segment_class)
+                offers.append(Offered(segment_class, len(batch), batch.outgoing.weight, batch.more))
+            if offers:
+                break
+        return offers
+
+    def _take_packed(self) -> Packed:
+        self._batch, packed = self._jobs.packed()
+        return packed
 
     def _save_pending(self, action: SavePending) -> None:
         if self._batch is None:
@@ -226,7 +249,19 @@ class Local:
         self._save_feed(action.account, feed)
 
 
-_LOCAL: Final = (SaveRoster, SaveSegment, LoadPending, LoadOutbox, SavePending, Settle, DropPending, CheckRecords)
+_LOCAL: Final = (
+    SaveRoster,
+    SaveSegment,
+    Decode,
+    TakeDecoded,
+    LoadPending,
+    PackOutbox,
+    TakePacked,
+    SavePending,
+    Settle,
+    DropPending,
+    CheckRecords,
+)
 _CLASSES: Final = {
     UploadClass.LIVE: SegmentClass.LIVE,
     UploadClass.FRONT: SegmentClass.FRONT,

@@ -55,7 +55,8 @@ class Vault:
 
     A record that `append` returned is durable on this device and survives the end of the process at any point; `uploaded`
     waits until the relay has it durably too. Any await may be cancelled without loss. Errors are `SealkeepError`s;
-    `.retryable` says whether the same call may succeed later.
+    `.retryable` says whether the same call may succeed later. Long work (imports, a first sync) uses a second process
+    where the machine has a core for it, unless the vault was opened with `worker=False`.
     """
 
     def __init__(self, core: Core) -> None:
@@ -79,6 +80,7 @@ class Vault:
         unlock: Unlock,
         name: str,
         on_kit: Callable[[RecoveryKit], None],
+        worker: bool = True,
         now: Callable[[], int] = _now_ms,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
     ) -> Self:
@@ -95,7 +97,7 @@ class Vault:
                 home, relay=line, unlock=unlock, name=name, on_kit=on_kit, thread=thread, sources=sources
             )
 
-        vault = await cls._begin(line, make, sources)
+        vault = await cls._begin(line, make, sources, worker)
         try:
             await vault._relaying.register()
         except BaseException:
@@ -109,6 +111,7 @@ class Vault:
         home: Path,
         *,
         unlock: Unlock,
+        worker: bool = True,
         now: Callable[[], int] = _now_ms,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
     ) -> Self:
@@ -117,7 +120,7 @@ class Vault:
         async def load(thread: StoreThread) -> Store:
             return await thread.open(Store.open, home, unlock)
 
-        return await cls._begin(None, load, Sources(now, entropy))
+        return await cls._begin(None, load, Sources(now, entropy), worker)
 
     @classmethod
     async def recover(
@@ -128,6 +131,7 @@ class Vault:
         unlock: Unlock,
         name: str,
         relay: str | None = None,
+        worker: bool = True,
         now: Callable[[], int] = _now_ms,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
     ) -> Self:
@@ -143,11 +147,11 @@ class Vault:
                 home, relay=line, kit=kit, unlock=unlock, name=name, thread=thread, sources=sources
             )
 
-        return await cls._begin(line, make, sources)
+        return await cls._begin(line, make, sources, worker)
 
     @classmethod
     async def _begin(
-        cls, line: HttpRelay | None, make: Callable[[StoreThread], Awaitable[Store]], sources: Sources
+        cls, line: HttpRelay | None, make: Callable[[StoreThread], Awaitable[Store]], sources: Sources, worker: bool
     ) -> Self:
         thread = StoreThread()
         try:
@@ -155,7 +159,7 @@ class Vault:
             local = await thread.run(lambda: Local(store, now=sources.now))
             if line is None:
                 line = HttpRelay(await thread.run(local.get, "relay"), now=time.monotonic)
-            return cls(Core(store, local, thread, line, sources))
+            return cls(Core(store, local, thread, line, sources, worker=worker))
         except BaseException:
             if line is not None:
                 await line.close()
@@ -251,7 +255,10 @@ class Vault:
         Raises `SourceError` with what is wrong and where; the vault is then as it was.
         """
         chosen = options or ImportOptions()
-        result = await self._core.long(lambda report: import_exports(self._core.store, paths, chosen, report), progress)
+        core = self._core
+        result = await core.long(
+            lambda report: import_exports(core.store, paths, chosen, report, worker=core.worker), progress
+        )
         self._in_step.wake()
         return result
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sealkeep_protocol.records._clock import MAX_AHEAD, HybridClock, clock_time
-from sealkeep_protocol.records._columns import MAX_RECORDS, Body, Unknown, decode_body, encode_body
+from sealkeep_protocol.records._columns import MAX_RECORDS, Body, MessageColumns, Unknown, decode_body, encode_body
 from sealkeep_protocol.records._fields import (
     contact_from_fields,
     contact_to_fields,
@@ -16,7 +16,6 @@ from sealkeep_protocol.records._fields import (
     mark_to_fields,
     message_from_fields,
     message_to_fields,
-    messages_from_columns,
     messages_from_fields,
     messages_to_fields,
 )
@@ -78,6 +77,7 @@ __all__ = [
     "MarkIdentity",
     "MarkType",
     "Message",
+    "MessageColumns",
     "MessageState",
     "MessageView",
     "NativeIdentity",
@@ -115,7 +115,6 @@ __all__ = [
     "merge",
     "message_from_fields",
     "message_to_fields",
-    "messages_from_columns",
     "messages_from_fields",
     "messages_to_fields",
     "order_key",

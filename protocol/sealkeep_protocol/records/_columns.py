@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from operator import sub
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 from sealkeep_protocol.errors import MalformedError
 from sealkeep_protocol.records._fields import CONTACTS, CONVERSATIONS, MARKS, MESSAGES
@@ -62,6 +62,38 @@ class Body:
     messages: list[Message] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
     unknown: Unknown = field(default_factory=Unknown)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class MessageColumns:
+    """Messages by their columns: the model's own values by field number (spec §7.3), None where absent.
+
+    A column in which every value is None is left out. Whoever makes them has checked the values.
+    """
+
+    count: int
+    columns: Mapping[int, list[Any]]
+
+    def __len__(self) -> int:
+        return self.count
+
+    @classmethod
+    def of(cls, messages: Sequence[Message]) -> Self:
+        """The columns of messages."""
+        return cls(len(messages), MESSAGES.columns(messages))
+
+    def first(self, count: int) -> MessageColumns:
+        """The first `count` of the messages."""
+        if count >= self.count:
+            return self
+        columns = {number: values[:count] for number, values in self.columns.items()}
+        return MessageColumns(
+            count, {number: values for number, values in columns.items() if set(map(type, values)) != {_NONE}}
+        )
+
+    def messages(self) -> list[Message]:
+        """The messages. Raises `MalformedError` where one lacks a field that it must have."""
+        return MESSAGES.build(self.count, self.columns) if self.count else []
 
 
 class _Column(NamedTuple):
@@ -204,14 +236,15 @@ def _check_integers(values: list[Item], length: int) -> None:
 def encode_body(
     contacts: Sequence[Contact] = (),
     conversations: Sequence[Conversation] = (),
-    messages: Sequence[Message] = (),
+    messages: Sequence[Message] | MessageColumns = (),
     marks: Sequence[Mark] = (),
     unknown: Unknown | None = None,
 ) -> bytes:
     """Write a body's content (spec §7.1): at most 65,536 records of each table.
 
-    `unknown` is what `decode_body` found beyond this version, for a body of the same records in the same order. Raises
-    `ValueError` where a record is not what a reader would accept.
+    Messages may be given as their columns: a store that holds them so need not make each one first. `unknown` is what
+    `decode_body` found beyond this version, for a body of the same records in the same order. Raises `ValueError` where a
+    record is not what a reader would accept.
     """
     unknown = unknown or Unknown()
     root: dict[int, Item] = {}
@@ -226,15 +259,19 @@ def encode_body(
     return dump(root)
 
 
-def _write_table(table: Table[R], records: Sequence[R], unknown: Unknown, root: dict[int, Item]) -> None:
-    if not records:
+def _write_table(
+    table: Table[R], records: Sequence[R] | MessageColumns, unknown: Unknown, root: dict[int, Item]
+) -> None:
+    if not len(records):
         return
     count = len(records)
     if count > MAX_RECORDS:
         raise ValueError(f"{count} records where a table holds at most {MAX_RECORDS}")
+    given = records.columns if isinstance(records, MessageColumns) else table.columns(records)
+    table.check(count, given)
     columns: dict[int, Item] = {}
     written: dict[int, list[Item]] = {}
-    for number, values in table.columns(records).items():
+    for number, values in given.items():
         columns[number], written[number] = _write_column(table, number, values)
     for number, kept in unknown.fields.get(table.number, {}).items():
         if len(kept) != count:

@@ -6,7 +6,7 @@ The numbers are wire values and never change.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from sealkeep_protocol.records import _values as v
 from sealkeep_protocol.records._model import (
@@ -146,12 +146,6 @@ def messages_to_fields(messages: Sequence[Message]) -> list[dict[int, Item]]:
 def messages_from_fields(rows: Sequence[Row]) -> list[Message]:
     """The messages of such maps, checked as a body is; fields from 64 on are skipped. Raises `MalformedError`."""
     return MESSAGES.from_rows(rows)
-
-
-def messages_from_columns(count: int, columns: Mapping[int, Sequence[Any]]) -> list[Message]:
-    """Messages of columns of the model's own values by field number, None where absent: for a store that checked them when
-    it took them. Raises `MalformedError` where a message lacks a field that it must have."""
-    return MESSAGES.build(count, columns)
 
 
 def contacts_to_fields(contacts: Sequence[Contact]) -> list[dict[int, Item]]:

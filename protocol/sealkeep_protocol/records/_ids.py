@@ -63,6 +63,9 @@ class RecordIds:
     def __repr__(self) -> str:
         return "RecordIds(…)"
 
+    def __reduce__(self) -> tuple[type[RecordIds], tuple[bytes]]:
+        return RecordIds, (self._key,)  # for another process of the same device
+
     def _hash(self, separator: int, item: Any) -> bytes:
         return hashlib.sha256(self._key + bytes([separator]) + cbor.encode(item)).digest()[:ID_SIZE]
 

@@ -78,15 +78,13 @@ class Table(Generic[R]):
         self._set = {name: getattr(record, name).__set__ for name in record.__dataclass_fields__}
 
     def columns(self, records: Sequence[R]) -> dict[int, list[Any]]:
-        """The records' values by field, None where absent; only fields that some have. Raises `MalformedError`."""
+        """The records' values by field, None where absent; only fields that some have."""
         every = {number: list(map(get, records)) for number, get in self._get.items()}
-        columns = {number: values for number, values in every.items() if set(map(type, values)) != {_NONE}}
-        self._check(len(records), columns)
-        return columns
+        return {number: values for number, values in every.items() if set(map(type, values)) != {_NONE}}
 
     def build(self, count: int, columns: Columns) -> list[R]:
         """Records of columns whose values were checked one by one. Raises `MalformedError`."""
-        self._check(count, columns)
+        self.check(count, columns)
         named = {self.fields[number].name: column for number, column in columns.items()}
         if self._key:
             named["key"] = list(map(self._key, *(named.pop(name) for name in self._key._fields)))
@@ -97,7 +95,8 @@ class Table(Generic[R]):
                 pass
         return records
 
-    def _check(self, count: int, columns: Columns) -> None:
+    def check(self, count: int, columns: Columns) -> None:
+        """Whether every record has what it must have, and what goes together. Raises `MalformedError`."""
         for number in self._required:
             # `in` compares by identity first, and nothing else equals None.
             if number not in columns or None in columns[number]:
@@ -111,13 +110,15 @@ class Table(Generic[R]):
         if not rows:
             return rows
         try:
-            columns = {number: self.write(number, values) for number, values in self.columns(records).items()}
+            values = self.columns(records)
+            self.check(len(records), values)
+            columns = {number: self.write(number, column) for number, column in values.items()}
             check_lengths(columns, len(rows))
         except MalformedError as error:
             raise ValueError(f"a {self.name} cannot be encoded: {error}") from error
         dump(columns)
-        for number, values in columns.items():
-            for row, value in zip(rows, values, strict=True):
+        for number, written in columns.items():
+            for row, value in zip(rows, written, strict=True):
                 if value is not None:
                     row[number] = value
         return rows

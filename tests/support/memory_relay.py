@@ -15,27 +15,31 @@ as one transaction would be.
 from __future__ import annotations
 
 import copy
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from types import MappingProxyType
 from typing import Any, TypeAlias, TypeVar
 
 from sealkeep_client.answers import Appended, EpochStaleError, Heads, Page, PageItem, Wrap
 from sealkeep_client.engine import (
+    MAX_LIVE_RECORDS,
     Account,
     Action,
     Append,
     CheckRecords,
+    Decode,
     DropPending,
-    LoadOutbox,
     LoadPending,
+    Offered,
+    PackOutbox,
     Progress,
     ReadChanges,
     ReadFeed,
     ReadHeads,
     ReadRoster,
     ReadWraps,
-    Record,
     SavePending,
     SaveRoster,
     SaveSegment,
@@ -43,20 +47,25 @@ from sealkeep_client.engine import (
     Steps,
     Sync,
     SyncReport,
+    TakeDecoded,
+    TakePacked,
     Verification,
     Verified,
-    Waiting,
+    pack,
 )
-from sealkeep_protocol.errors import RefusedError, SealkeepError, TransportError
+from sealkeep_client.outgoing import Record
+from sealkeep_protocol.errors import MalformedError, RefusedError, SealkeepError, TransportError
 from sealkeep_protocol.feeds import Feed
+from sealkeep_protocol.padding import MAX_CONTENT
 from sealkeep_protocol.primitives import sha256
 from sealkeep_protocol.problems import PROBLEMS
-from sealkeep_protocol.records import ConversationKey, Message, NativeIdentity, RecordIds
+from sealkeep_protocol.records import MAX_RECORDS, ConversationKey, Message, NativeIdentity, RecordIds, decode_body
 from sealkeep_protocol.roster import Roster
 from sealkeep_protocol.segments import Head, SealedSegment, SegmentClass, check_parts, verify_header
 from sealkeep_protocol.statements import Receipt, Refusal
 from sealkeep_protocol.types import DeviceId, ObjectId
 from support.accounts import TIME, CountingRandom, MadeAccount, MadeRelay
+from support.packing import DecodedBody, outgoing, weight_of
 
 T = TypeVar("T")
 CHAT = ConversationKey("telegram", "", "user:42")
@@ -314,7 +323,9 @@ class Device:
                 epochs=MappingProxyType(dict(world.epochs)),
             )
         )
-        self._offered: tuple[SegmentClass, int] | None = None
+        self._offers: list[tuple[SegmentClass, list[Record]]] = []
+        self._offered: tuple[SegmentClass, list[Record]] | None = None
+        self._decoding: list[bytes] = []
         self._said = 0
 
     def clone(self) -> Device:
@@ -365,12 +376,18 @@ class Device:
     def run(self, steps: Steps[T]) -> T:
         answer: Any = None
         failure: SealkeepError | None = None
+        self._decoding = []
         while True:
             before = self.kept.copied()
             try:
                 action = steps.throw(failure) if failure is not None else steps.send(answer)
                 while isinstance(action, _LOCAL):
-                    action = steps.send(self._store(action))
+                    try:
+                        done = self._store(action)
+                    except MalformedError as error:  # of a content that is none
+                        action = steps.throw(error)
+                    else:
+                        action = steps.send(done)
             except StopIteration as stop:
                 return stop.value  # type: ignore[no-any-return]
             except BaseException:
@@ -395,8 +412,15 @@ class Device:
                 kept.account = action.account
             case LoadPending():
                 return [sealed for sealed, _, _ in kept.pending if sealed.seq > action.after][: action.limit]
-            case LoadOutbox():
-                return self._load_outbox(action.limit)
+            case Decode():
+                self._decoding.append(action.content)
+            case TakeDecoded():
+                return DecodedBody(decode_body(self._decoding.pop(0), limit=MAX_CONTENT))
+            case PackOutbox():
+                return self._pack_outbox(action)
+            case TakePacked():
+                self._offered = self._offers.pop(0)
+                return pack(outgoing(self._offered[1]), self._offered[0])
             case SavePending():
                 self._save_pending(action)
             case Settle():
@@ -419,25 +443,33 @@ class Device:
         kept.headers[place] = segment.feed.head
         if segment.unreadable is not None:
             kept.unreadable.append((*place, segment.unreadable.code))
-        if segment.body is not None:
-            body = segment.body
+        if isinstance(segment.content, DecodedBody):
+            body = segment.content.body
             kept.read += [*body.contacts, *body.conversations, *body.messages, *body.marks]
 
-    def _load_outbox(self, limit: int) -> Waiting | None:
+    def _pack_outbox(self, action: PackOutbox) -> list[Offered]:
+        self._offers, offered = [], []
         for kind in sorted(self.kept.outbox):
-            records = self.kept.outbox[kind]
-            if records:
-                self._offered = (kind, min(limit, len(records)))
-                return Waiting(kind, records[:limit], more=len(records) > limit)
-        return None
+            left = list(self.kept.outbox[kind])
+            while left and len(offered) < action.bodies:
+                most = MAX_LIVE_RECORDS if kind is SegmentClass.LIVE else MAX_RECORDS
+                weights = list(accumulate(map(weight_of, left[:most])))
+                count = max(1, bisect_right(weights, action.weight))
+                batch, left = left[:count], left[count:]
+                self._offers.append((kind, batch))
+                offered.append(Offered(kind, len(batch), weights[count - 1], more=bool(left)))
+            if offered:
+                break
+        return offered
 
     def _save_pending(self, action: SavePending) -> None:
         assert self._offered is not None
-        kind, most = self._offered
-        assert action.count <= most
-        records = self.kept.outbox[kind]
-        self.kept.pending.append((action.sealed, kind, records[: action.count]))
-        self.kept.outbox[kind] = records[action.count :]
+        kind, batch = self._offered
+        assert action.count <= len(batch)
+        taken = batch[: action.count]
+        self.kept.pending.append((action.sealed, kind, taken))
+        left = {id(record) for record in taken}
+        self.kept.outbox[kind] = [record for record in self.kept.outbox[kind] if id(record) not in left]
         self.kept.sent_to = action.incarnation
         self._offered = None
 
@@ -453,7 +485,19 @@ class Device:
         kept.account = action.account
 
 
-_LOCAL = (SaveRoster, SaveSegment, LoadPending, LoadOutbox, SavePending, Settle, DropPending, CheckRecords)
+_LOCAL = (
+    SaveRoster,
+    SaveSegment,
+    Decode,
+    TakeDecoded,
+    LoadPending,
+    PackOutbox,
+    TakePacked,
+    SavePending,
+    Settle,
+    DropPending,
+    CheckRecords,
+)
 
 
 # Faults for `MemoryRelay.spoil`

@@ -53,6 +53,7 @@ class Packer:
     def __init__(self) -> None:
         self._fill_of_a_byte = _FIRST_DENSITY / MAX_PACKED
         self._has_learnt = False
+        self._too_little = 0  # bytes of records that did not fill the body before
 
     @property
     def weight(self) -> int:
@@ -64,16 +65,23 @@ class Packer:
         """How many bodies may be packed at once: one, until it is known how dense they come out."""
         return 8 if self._has_learnt else 1
 
-    def learn(self, packed: Packed, offered: int, weight: int) -> None:
-        """Note how dense a body came out for which `offered` records were given, of `weight` bytes together."""
+    def learn(self, packed: Packed, offered: int, weight: int, *, more: bool) -> bool:
+        """Note how dense a body came out for which `offered` records were given, of `weight` bytes together.
+
+        Returns whether it is good: where `more` records wait, one that took all it was offered and has room for many of
+        them is to be packed anew, from the greater weight that is asked for now.
+        """
+        if not packed.compressed:
+            return True
+        is_good = packed.full or packed.fill >= _FULL_ENOUGH or not more or packed.count >= MAX_RECORDS
+        # More was asked for, and did not come: one record alone is more than there is room for.
+        is_good = is_good or weight <= self._too_little
+        self._too_little = 0 if is_good else weight
         # A few records say little of the next ones, unless they fill a body.
-        if packed.compressed and (packed.full or packed.count >= 256):
+        if packed.full or packed.count >= 256 or not is_good:
             self._fill_of_a_byte = packed.fill / max(1, weight * packed.count // offered)
             self._has_learnt = True
-
-    def wants_more(self, packed: Packed) -> bool:
-        """Whether a body that took all it was offered has room for many more."""
-        return packed.compressed and not packed.full and packed.fill < _FULL_ENOUGH and packed.count < MAX_RECORDS
+        return is_good
 
 
 def pack(outgoing: Outgoing, segment_class: SegmentClass) -> Packed:

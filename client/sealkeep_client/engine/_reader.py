@@ -62,13 +62,13 @@ class Reader:
                 raise HistoryError("replay", "the relay answers with the positions of another store")
             for item in page.items:
                 yield from self._take(item)
+            yield from self._keep(0)  # whole pages: the next question to the relay may fail
             # REL-11: "A client MUST refuse positions of changes that do not ascend within a page or lie at or below the one
             # it asked from, and seqs of a feed that do not ascend by one from the one it asked for."
             if page.position < session.account.position or (page.more and not page.items):
                 raise HistoryError("replay", "the relay's cursor goes backwards, or stands still")
             more = page.more
             yield Progress("reading", self.segments, self.records)
-        yield from self._keep(0)
         check_shown(session, heads, self._floor)
         if session.account.rereads:
             session.account = replace(session.account, rereads=False)

@@ -79,9 +79,8 @@ class Writer:
                 break
             for offered in offers:
                 packed: Packed = yield TakePacked()
-                packer.learn(packed, offered.records, offered.weight)
-                if offered.more and packer.wants_more(packed):
-                    break  # the rest is offered anew, in larger parts
+                if not packer.learn(packed, offered.records, offered.weight, more=offered.more):
+                    break  # what is left is offered anew, in larger parts
                 sealed = self._seal_one(packed, offered)
                 # SEG-12: "A device MUST persist a signed header with its summary and body before it sends it the first
                 # time, and send it again only identically, until it has a receipt or a refusal."

@@ -22,6 +22,7 @@ MAX_VALUE = 32 << 20  # characters of one value that is built whole
 _SPACE = re.compile(r"[ \t\r\n]*")
 _HEX_ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*)\\x([0-9A-Fa-f]{2})")
 _OPEN_ESCAPE = re.compile(r"\\+(?:x[0-9A-Fa-f]?)?\Z")
+_ODD_ESCAPE = re.compile(r"\\(?:x|u[dD][89a-fA-F])")
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _LONGEST_TOKEN = 16  # an error nearer to the end of the buffer may only mean that more has to be read
 
@@ -183,10 +184,9 @@ class JsonReader:
         self._held = ""
         if not self._end and (match := _OPEN_ESCAPE.search(text, max(0, len(text) - 4096))):
             text, self._held = text[: match.start()], text[match.start() :]
-        if "\\" in text:
-            if "\\x" in text:
-                text = _HEX_ESCAPE.sub(r"\1\\u00\2", text)
-            if not self.surrogates and _SURROGATE_ESCAPE.search(text):
+        if _ODD_ESCAPE.search(text):
+            text = _HEX_ESCAPE.sub(r"\1\\u00\2", text)
+            if _SURROGATE_ESCAPE.search(text):
                 self.surrogates = True
         self._buffer = left + text
         self._position = 0

@@ -12,7 +12,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, TypeAlias
 
-from sealkeep_protocol.records import Contact, Conversation, ConversationKey, Mark, Message, SourceIdentity
+from sealkeep_protocol.records import (
+    Contact,
+    Conversation,
+    ConversationKey,
+    Mark,
+    Message,
+    MessageColumns,
+    SourceIdentity,
+)
 
 DateOrder: TypeAlias = Literal["dmy", "mdy", "ymd"]
 
@@ -68,7 +76,7 @@ class Batch:
 
     contacts: list[Contact] = field(default_factory=list)
     conversations: list[Conversation] = field(default_factory=list)
-    messages: list[Message] = field(default_factory=list)
+    messages: list[Message] | MessageColumns = field(default_factory=list)
     marks: list[SourceMark] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
@@ -77,9 +85,15 @@ class Batch:
     def __len__(self) -> int:
         return len(self.messages) + len(self.marks)
 
+    def add(self, message: Message) -> None:
+        """Add a message behind the others."""
+        if isinstance(self.messages, MessageColumns):
+            self.messages = list(self.messages)
+        self.messages.append(message)
+
     def __bool__(self) -> bool:
         return bool(
-            self.messages or self.marks or self.contacts or self.conversations or self.problems or self.left_out
+            len(self.messages) or self.marks or self.contacts or self.conversations or self.problems or self.left_out
         )
 
 

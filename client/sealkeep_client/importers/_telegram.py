@@ -17,7 +17,7 @@ from ._fit import INT_MAX, INT_MIN, SHORT, bounded, fitted, whole_pairs
 from ._json import JsonReader
 from ._model import BATCH, Batch, Export, Problem
 from ._source import Source
-from ._telegram_entry import Chat, EntryError
+from ._telegram_entry import Chat, EntryError, MessageValues, columns_of, values_of
 
 APP = "telegram"
 
@@ -101,6 +101,7 @@ class _Walk:
         self._reader = reader
         self._size = size
         self._batch = Batch()
+        self._rows: list[MessageValues] = []  # the batch's messages
         self._heads: _Heads | None = None
         self._account: dict[str, Any] = {}
         self._scope = ""
@@ -160,6 +161,8 @@ class _Walk:
 
     def _flush(self) -> Batch:
         batch, self._batch = self._batch, Batch()
+        rows, self._rows = self._rows, []
+        batch.messages = columns_of(rows)
         batch.position = self._reader.position
         return batch
 
@@ -282,7 +285,7 @@ class _Walk:
             self._problem(reader.line, "a chat without a number: left out")
             reader.skip()
             return
-        batch, size, path = self._batch, self._size, self._source.path
+        batch, rows, size, path = self._batch, self._rows, self._size, self._source.path
         for _ in reader.array():
             try:
                 entry = reader.value()
@@ -290,27 +293,27 @@ class _Walk:
                     entry, damaged = whole_pairs(entry), entry
                     if entry != damaged:
                         batch.problems.append(Problem(path, reader.line, "half a character: replaced"))
-                message, marks = chat.read(entry)
+                values, marks = chat.read(entry)
                 if reader.length > SHORT:
-                    whole, reason = bounded(message)
+                    whole, reason = bounded(columns_of([values])[0])
                     if reason:
                         batch.problems.append(Problem(path, reader.line, reason))
                     if whole is None:
                         continue
-                    message = whole
+                    values = values_of(whole)
             except EntryError as error:
                 batch.problems.append(Problem(path, reader.line, f"{error}: left out"))
                 continue
             except RecursionError:
                 batch.problems.append(Problem(path, reader.line, "an entry that is nested too deeply: left out"))
                 continue
-            batch.messages.append(message)
+            rows.append(values)
             self._taken += 1
             if marks:
                 batch.marks += marks
-            if len(batch.messages) + len(batch.marks) >= size or len(batch.problems) >= size:
+            if len(rows) + len(batch.marks) >= size or len(batch.problems) >= size:
                 yield self._flush()
-                batch = self._batch
+                batch, rows = self._batch, self._rows
         batch.conversations.append(_conversation(chat, head, is_left=is_left))
         if sum(map(len, self._authors.values())) > _MAX_AUTHORS:
             self._tell_authors()

@@ -6,8 +6,9 @@ kind, or to the extension map, untouched. So a key that a later version adds is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from sealkeep_protocol.records import (
     ConversationKey,
@@ -16,6 +17,8 @@ from sealkeep_protocol.records import (
     Mark,
     MarkType,
     Message,
+    MessageColumns,
+    Precision,
 )
 
 from ._fit import INT_MAX, INT_MIN, TIME_MAX, TIME_MIN, fitted
@@ -28,7 +31,25 @@ MIGRATED = 1_000_000_000
 
 _EPOCH = datetime(1970, 1, 1)  # naive: civil times are reckoned as if they were UTC (spec §7.3, field 4)
 _RECEIVED, _SENT = int(Direction.RECEIVED), int(Direction.SENT)
-_TEXT = int(Kind.TEXT)
+_TEXT, _SECONDS = int(Kind.TEXT), int(Precision.SECONDS)
+
+
+# A message's values, by the numbers of their fields (spec §7.3): a message for each is made only where it is needed.
+MessageValues: TypeAlias = tuple[Any, ...]
+NUMBERS = (1, 2, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14, 15, 16, 19, 22, 23, 24)
+
+
+def columns_of(rows: Sequence[MessageValues]) -> MessageColumns:
+    """The messages of many such values."""
+    columns = dict(zip(NUMBERS, map(list, zip(*rows, strict=True)), strict=False))
+    used = {number: values for number, values in columns.items() if values.count(None) < len(values)}
+    return MessageColumns(len(rows), used)
+
+
+def values_of(message: Message) -> MessageValues:
+    """The values of a message that was read here, after it was changed."""
+    columns = MessageColumns.of([message]).columns
+    return tuple(columns[number][0] if number in columns else None for number in NUMBERS)
 
 
 class EntryError(Exception):
@@ -47,8 +68,8 @@ class Chat:
         # author -> [name, time of the newest message]
         self.authors: dict[str, list[Any]] = {}
 
-    def read(self, entry: Any) -> tuple[Message, list[SourceMark] | None]:
-        """Turn an entry into a message and its reactions; the entry is used up. Raises `EntryError`.
+    def read(self, entry: Any) -> tuple[MessageValues, list[SourceMark] | None]:
+        """Turn an entry into a message's values and its reactions; the entry is used up. Raises `EntryError`.
 
         The order among messages of one second is that of their ids. Negative ids are those of a group that became a
         supergroup, less 10⁹: their rank is the id that they had.
@@ -104,26 +125,27 @@ class Chat:
                 if entry_type != "message" and entry_type is not None:
                     raw["type"] = entry_type
                 raw.update(entry)
-        message = Message(
-            conversation=self.key,
-            time=time,
-            kind=kind,
-            source=ident,
-            offset=offset,
-            rank=ident if ident >= 0 else max(0, ident + MIGRATED),
-            author=author,
-            author_name=author_name,
-            direction=direction,
-            text=text or None,
-            ranges=ranges,
-            edited=edited,
-            reply_to=reply,
-            forwarded=forwarded,
-            attachments=attachments,
-            details=details or None,
-            extension={key: fitted(value) for key, value in raw.items()} if raw else None,
+        values = (
+            self.key,
+            ident,
+            time,
+            _SECONDS,
+            offset,
+            ident if ident >= 0 else max(0, ident + MIGRATED),
+            kind,
+            author,
+            author_name,
+            direction,
+            text or None,
+            ranges,
+            edited,
+            reply,
+            forwarded,
+            attachments,
+            details or None,
+            {key: fitted(value) for key, value in raw.items()} if raw else None,
         )
-        return message, marks
+        return values, marks
 
     def _time(self, entry: Entry, raw: Entry) -> tuple[int, int | None]:
         """Milliseconds and the offset of the exporting computer's clock; dates that do not say just this are kept raw."""

@@ -239,7 +239,7 @@ class _Reading:
             if reason is not None:
                 self.batch.problems.append(Problem(self._path, line, reason))
         if message is not None:
-            self.batch.messages.append(message)
+            self.batch.add(message)
         return None
 
     def _offset(self, shown: str, seconds: int, extension: dict[str, Value]) -> int:

@@ -279,7 +279,7 @@ class _Reading:
                 self._problem(self._line, reason)
         if message is None:
             return
-        self.batch.messages.append(message)
+        self.batch.add(message)
         self._newest = max(self._newest, time)
         if author is not None:
             self._people[author] = max(time, self._people.get(author, 0))

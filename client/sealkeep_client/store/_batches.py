@@ -86,7 +86,7 @@ def batches(spans: Iterable[Span], reader: Reader, *, limit: int, weight: int) -
             found = reader.read(span.kind, first, span.last, min(_PAGE, limit))
             start = 0
             while start < len(found.numbers):
-                taken = batch.add(span._replace(first=first), found, start)
+                taken = batch.add(span, first, found, start)
                 if not taken:
                     yield batch.finished(reader, more=True)
                     batch = _Batch(limit, weight)
@@ -94,7 +94,7 @@ def batches(spans: Iterable[Span], reader: Reader, *, limit: int, weight: int) -
                 start += taken
                 first = found.numbers[start - 1] + 1
             if not found.numbers:  # the records behind the rest of the range are gone
-                batch.end(span._replace(first=first))
+                batch.end(span, first)
                 break
     if batch.numbers:
         yield batch.finished(reader, more=False)
@@ -110,11 +110,15 @@ class _Batch:
         self._order: list[tuple[int, int]] = []
         self._owners: list[int] = []
         self._spans: list[Span] = []
+        self._range: Span | None = None  # the one that the last span is a part of
         self._weight = 0
         self.numbers: list[int] = []
 
-    def add(self, span: Span, found: Found, start: int) -> int:
-        """Add what there is room for, of the records found in a span from index `start` on; returns how many."""
+    def add(self, span: Span, first: int, found: Found, start: int) -> int:
+        """Add what there is room for, of the records found in a range from index `start` on; returns how many.
+
+        `first` is where in the range the records begin that are not in a batch yet.
+        """
         weights = list(accumulate(islice(found.weights, start, start + self._limit - len(self.numbers))))
         many = bisect_right(weights, self._room)
         if not many and weights and not self.numbers:
@@ -124,22 +128,23 @@ class _Batch:
         numbers = found.numbers[start : start + many]
         self._room -= weights[many - 1]
         self._weight += weights[many - 1]
-        if self._spans and self._spans[-1][:4] == span[:4] and self._spans[-1].last + 1 == span.first:
-            self._spans[-1] = self._spans[-1]._replace(last=numbers[-1])
-        else:
-            self._spans.append(span._replace(last=numbers[-1]))
+        self._extend(span, first, numbers[-1])
         self._owners += [len(self._spans) - 1] * many
         self.numbers += numbers
         self._items.setdefault(span.kind, []).extend(found.items[start : start + many])
         self._order.append((span.kind, many))
         return many
 
-    def end(self, span: Span) -> None:
+    def end(self, span: Span, first: int) -> None:
         """Take along the end of a range behind which there is nothing any more."""
-        if self._spans and self._spans[-1][:4] == span[:4] and self._spans[-1].last + 1 == span.first:
-            self._spans[-1] = self._spans[-1]._replace(last=span.last)
+        self._extend(span, first, span.last)
+
+    def _extend(self, span: Span, first: int, last: int) -> None:
+        if span == self._range:  # of which the part before `first` is in this batch already
+            self._spans[-1] = self._spans[-1]._replace(last=last)
         else:
-            self._spans.append(span)
+            self._spans.append(span._replace(first=first, last=last))
+            self._range = span
 
     def finished(self, reader: Reader, *, more: bool) -> OutboxBatch:
         rows = self._items.get(MESSAGE, [])

@@ -7,7 +7,7 @@ left out, and 4 is what the time has beyond its precision.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from io import BytesIO
 from itertools import pairwise
@@ -28,29 +28,26 @@ from sealkeep_protocol.records import (
     RecordIds,
 )
 
-_REST: Final = (
-    (2, "source"),
-    (3, "native"),
-    (5, "precision"),
-    (6, "offset"),
-    (7, "received"),
-    (11, "author_name"),
-    (12, "direction"),
-    (14, "ranges"),
-    (15, "edited"),
-    (16, "reply_to"),
-    (17, "quote"),
-    (18, "thread"),
-    (19, "forwarded"),
-    (20, "expires"),
-    (21, "pinned"),
-    (22, "attachments"),
-    (23, "details"),
-    (24, "extension"),
-)
-_NUMBERS: Final = tuple(number for number, _ in _REST)
-_get_rest = attrgetter(*(name for _, name in _REST))
-_get_columns = attrgetter("time", "precision", "rank", "kind", "author", "text")
+_NUMBERS: Final = (
+    2,
+    3,
+    5,
+    6,
+    7,
+    11,
+    12,
+    14,
+    15,
+    16,
+    17,
+    18,
+    19,
+    20,
+    21,
+    22,
+    23,
+    24,
+)  # fields in a row's `rest`, in order
 _UNITS: Final = (1, 1_000, 60_000, 86_400_000)  # of spec §7.3's precisions, in milliseconds
 _ATTACHMENT: Final = tuple(field.name for field in fields(Attachment))
 _get_attachment = attrgetter(*_ATTACHMENT)
@@ -83,24 +80,24 @@ def message_rows(messages: Sequence[Message], ids: RecordIds) -> MessageRows:
     """Compute ids and rows of messages; touches no database, so that a worker can do it."""
     if not messages:
         return MessageRows([], [], [], [], (), (), (), (), (), [], [])
+    given = messages if isinstance(messages, MessageColumns) else MessageColumns.of(messages)
+    columns, none = given.columns, [None] * len(given)
     numbers: dict[ConversationKey, int] = {}
     number = numbers.setdefault
-    conversation = [number(message.conversation, len(numbers)) for message in messages]
-    times, precisions, ranks, kinds, authors, texts = zip(*map(_get_columns, messages), strict=True)
-    if set(map(type, kinds)) != {int}:
-        kinds = tuple(map(int, kinds))
+    conversation = [number(key, len(numbers)) for key in columns[1]]
     keys = list(numbers)
+    texts = columns.get(13, none)
     return MessageRows(
         keys,
         list(map(ids.conversation, keys)),
         conversation,
-        ids.messages(messages),
-        [time - time % _UNITS[precision] for time, precision in zip(times, precisions, strict=True)],
-        ranks,
-        kinds,
-        authors,
+        ids.columns(columns[1], columns.get(2, none), columns.get(3, none)),
+        [time - time % _UNITS[precision] for time, precision in zip(columns[4], columns[5], strict=True)],
+        columns[8],
+        list(map(int, columns[9])),
+        columns.get(10, none),
         texts,
-        _dump_all(map(_rest, messages)),
+        _dump_all(_rests(given)),
         [indexed(text) if text else None for text in texts],
     )
 
@@ -113,7 +110,7 @@ def message_columns(message: Message) -> tuple[int, int, int, str | None, str | 
 
 def rest_of(message: Message) -> bytes:
     """The `rest` of a message's row. The same message gives the same bytes."""
-    return cbor2.dumps(_rest(message))
+    return cbor2.dumps(_rests(MessageColumns.of([message]))[0])
 
 
 def _dump_all(items: Iterable[dict[int, Any]]) -> list[bytes]:
@@ -134,27 +131,23 @@ def _load_all(items: Sequence[bytes]) -> list[dict[int, Any]]:
     return [decode() for _ in items]
 
 
-def _rest(message: Message) -> dict[int, Any]:
-    # The loop is what an import spends most of its time in: one pass, and work only for what is there.
-    rest = {number: value for number, value in zip(_NUMBERS, _get_rest(message), strict=True) if value is not None}
-    if rest.get(5) == Precision.SECONDS:
-        del rest[5]
-    elif 5 in rest:
-        rest[5] = int(rest[5])
-    if 12 in rest:
-        rest[12] = int(rest[12])
-    beyond = message.time % _UNITS[message.precision]
-    if beyond:
-        rest[4] = beyond
-    if rest.get(15) == 0:
-        del rest[15]  # the same as no edit, to digests and the join
-    if 3 in rest:
-        rest[3] = list(rest[3])
-    if 14 in rest:
-        rest[14] = [write_range(part) for part in rest[14]]
-    if 22 in rest:
-        rest[22] = write_attachments(rest[22])
-    return rest
+def _rests(messages: MessageColumns) -> list[dict[int, Any]]:
+    columns = messages.columns
+    rests: list[dict[int, Any]] = [{} for _ in range(len(messages))]
+    for number in _NUMBERS:
+        if number not in columns:
+            continue
+        values, write = columns[number], _WRITERS.get(number)
+        if write is not None:
+            values = [None if value is None else write(value) for value in values]
+        for rest, value in zip(rests, values, strict=True):
+            if value is not None:
+                rest[number] = value
+    for rest, time, precision in zip(rests, columns[4], columns[5], strict=True):
+        beyond = time % _UNITS[precision]
+        if beyond:
+            rest[4] = beyond
+    return rests
 
 
 def message_of(
@@ -240,6 +233,14 @@ def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if type(value) is list else value
 
 
+_WRITERS: Final[Mapping[int, Callable[[Any], Any]]] = {
+    3: list,
+    5: lambda value: None if value == Precision.SECONDS else int(value),
+    12: int,
+    14: lambda value: [write_range(part) for part in value],
+    15: lambda value: value or None,  # 0 is the same as no edit, to digests and the join
+    22: write_attachments,
+}
 _READERS: Final = {
     2: _tuples,
     3: lambda value: NativeIdentity(*value),

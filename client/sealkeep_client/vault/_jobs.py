@@ -12,7 +12,7 @@ from sealkeep_client.outgoing import Outgoing
 from sealkeep_client.store import MessageRows, OutboxBatch, message_rows
 from sealkeep_client.workers import Task, Worker
 from sealkeep_protocol.padding import MAX_CONTENT
-from sealkeep_protocol.records import Contact, Conversation, Mark, RecordIds, Unknown, decode_body
+from sealkeep_protocol.records import Contact, Conversation, Mark, MessageColumns, RecordIds, Unknown, decode_columns
 from sealkeep_protocol.segments import SegmentClass
 
 _WORTH_SENDING: Final = 100_000  # bytes of records: less is done before a worker has heard of it
@@ -41,7 +41,7 @@ class DecodedContent:
 
 def decode_content(content: bytes, ids: RecordIds) -> DecodedContent:
     """Decode the opened content of a segment. Raises `MalformedError` as `decode_body` does."""
-    body = decode_body(content, limit=MAX_CONTENT)
+    body = decode_columns(content, limit=MAX_CONTENT)
     rows = message_rows(body.messages, ids)
     unknown_ids = None
     if body.unknown.tables or body.unknown.fields:
@@ -51,8 +51,9 @@ def decode_content(content: bytes, ids: RecordIds) -> DecodedContent:
             3: rows.ids,
             4: [ids.mark(mark) for mark in body.marks],
         }
-    times = [message.time for message in body.messages]
-    stamps = [message.native.clock for message in body.messages if message.native is not None]
+    columns = body.messages.columns if isinstance(body.messages, MessageColumns) else {}
+    times = columns.get(4, ())
+    stamps = [native.clock for native in columns.get(3, ()) if native is not None]
     stamps += [mark.clock for mark in body.marks if mark.clock is not None]
     return DecodedContent(
         rows,

@@ -22,6 +22,7 @@ T = TypeVar("T")
 IN_FLIGHT: Final = 2
 """Calls that a worker has at most: one that runs, and one that is there when it ends. The others can be taken back."""
 
+_PIPE: Final = 1 << 20  # bytes: a result leaves the worker although nobody takes it yet
 _AHEAD: Final = 3  # items of a stream that are asked for before they are needed
 
 
@@ -116,7 +117,7 @@ class Worker:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         try:
             process = subprocess.Popen(  # noqa: S603 - this very program
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pipesize=_PIPE, env=environment
             )
         except OSError:
             self._lost = True

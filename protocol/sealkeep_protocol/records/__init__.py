@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from sealkeep_protocol.records._clock import MAX_AHEAD, HybridClock, clock_time
-from sealkeep_protocol.records._columns import MAX_RECORDS, Body, MessageColumns, Unknown, decode_body, encode_body
+from sealkeep_protocol.records._columns import (
+    MAX_RECORDS,
+    Body,
+    MessageColumns,
+    Unknown,
+    decode_body,
+    decode_columns,
+    encode_body,
+)
 from sealkeep_protocol.records._fields import (
     contact_from_fields,
     contact_to_fields,
@@ -102,6 +110,7 @@ __all__ = [
     "conversation_from_fields",
     "conversation_to_fields",
     "decode_body",
+    "decode_columns",
     "encode_body",
     "encoded_size",
     "fold",

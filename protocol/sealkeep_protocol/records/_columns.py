@@ -6,17 +6,17 @@ what differs, not what is repeated.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 from operator import sub
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self, overload
 
 from sealkeep_protocol.errors import MalformedError
 from sealkeep_protocol.records._fields import CONTACTS, CONVERSATIONS, MARKS, MESSAGES
 from sealkeep_protocol.records._model import Contact, Conversation, Mark, Message
 from sealkeep_protocol.records._scan import MAX_DEPTH, load
-from sealkeep_protocol.records._table import Form, R, Table, check_lengths, dump, greatest_size
+from sealkeep_protocol.records._table import Form, Table, check_lengths, dump, greatest_size
 from sealkeep_protocol.records._values import (
     CRITICAL,
     INT_MAX,
@@ -59,23 +59,34 @@ class Body:
 
     contacts: list[Contact] = field(default_factory=list)
     conversations: list[Conversation] = field(default_factory=list)
-    messages: list[Message] = field(default_factory=list)
+    messages: Sequence[Message] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
     unknown: Unknown = field(default_factory=Unknown)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class MessageColumns:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class MessageColumns(Sequence[Message]):
     """Messages by their columns: the model's own values by field number (spec §7.3), None where absent.
 
-    A column in which every value is None is left out. Whoever makes them has checked the values.
+    A column in which every value is None is left out. Whoever makes them has checked the values. As a sequence it makes
+    the messages each time: whoever works by columns never needs them.
     """
 
-    count: int
+    length: int
     columns: Mapping[int, list[Any]]
 
     def __len__(self) -> int:
-        return self.count
+        return self.length
+
+    def __iter__(self) -> Iterator[Message]:
+        return iter(self.messages())
+
+    @overload
+    def __getitem__(self, index: int) -> Message: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Message]: ...
+    def __getitem__(self, index: int | slice) -> Message | list[Message]:
+        return self.messages()[index]
 
     @classmethod
     def of(cls, messages: Sequence[Message]) -> Self:
@@ -84,7 +95,7 @@ class MessageColumns:
 
     def first(self, count: int) -> MessageColumns:
         """The first `count` of the messages."""
-        if count >= self.count:
+        if count >= self.length:
             return self
         columns = {number: values[:count] for number, values in self.columns.items()}
         return MessageColumns(
@@ -93,7 +104,7 @@ class MessageColumns:
 
     def messages(self) -> list[Message]:
         """The messages. Raises `MalformedError` where one lacks a field that it must have."""
-        return MESSAGES.build(self.count, self.columns) if self.count else []
+        return MESSAGES.build(self.length, self.columns)
 
 
 class _Column(NamedTuple):
@@ -109,6 +120,12 @@ def decode_body(data: bytes, *, limit: int) -> Body:
     `limit` is its greatest length in bytes. Raises `MalformedError`: `too-large` (the body, or a record in it: REC-04),
     `unsupported` (a critical number that is not known: REC-03), otherwise `malformed` (REC-01, REC-02).
     """
+    body = decode_columns(data, limit=limit)
+    return replace(body, messages=list(body.messages))
+
+
+def decode_columns(data: bytes, *, limit: int) -> Body:
+    """`decode_body` for whoever works by columns: the body's messages are `MessageColumns`."""
     if len(data) > limit:
         raise MalformedError("too-large", f"a body of {len(data)} bytes where at most {limit} are allowed")
     root = load(data)
@@ -123,18 +140,24 @@ def decode_body(data: bytes, *, limit: int) -> Body:
         elif number not in _TABLES:
             unsupported("a body has a table that this version does not know")
     fields: dict[int, dict[int, list[Item]]] = {}
+    contacts, conversations, messages, marks = (
+        _read_table(table, root, fields) for table in (CONTACTS, CONVERSATIONS, MESSAGES, MARKS)
+    )
     return Body(
-        _read_table(CONTACTS, root, fields),
-        _read_table(CONVERSATIONS, root, fields),
-        _read_table(MESSAGES, root, fields),
-        _read_table(MARKS, root, fields),
+        CONTACTS.build(*contacts),
+        CONVERSATIONS.build(*conversations),
+        MessageColumns(*messages),
+        MARKS.build(*marks),
         Unknown(tables, fields),
     )
 
 
-def _read_table(table: Table[R], root: dict[int, Item], unknown: dict[int, dict[int, list[Item]]]) -> list[R]:
+def _read_table(
+    table: Table[Any], root: dict[int, Item], unknown: dict[int, dict[int, list[Item]]]
+) -> tuple[int, dict[int, list[Any]]]:
+    """The number of a table's records and their columns, checked."""
     if table.number not in root:
-        return []
+        return 0, {}
     raw = root[table.number]
     if type(raw) is not list or len(raw) != 2:
         malformed("a table is not [n, columns]")
@@ -161,7 +184,9 @@ def _read_table(table: Table[R], root: dict[int, Item], unknown: dict[int, dict[
     )
     _check_expanded(parsed, count)
     known = {number: column for number, column in parsed.items() if number in table.fields}
-    return table.build(count, {number: c.spread(table.read(number, c.values)) for number, c in known.items()})
+    read = {number: column.spread(table.read(number, column.values)) for number, column in known.items()}
+    table.check(count, read)
+    return count, read
 
 
 def _check_expanded(columns: Mapping[int, _Column], count: int) -> None:
@@ -236,23 +261,24 @@ def _check_integers(values: list[Item], length: int) -> None:
 def encode_body(
     contacts: Sequence[Contact] = (),
     conversations: Sequence[Conversation] = (),
-    messages: Sequence[Message] | MessageColumns = (),
+    messages: Sequence[Message] = (),
     marks: Sequence[Mark] = (),
     unknown: Unknown | None = None,
 ) -> bytes:
     """Write a body's content (spec §7.1): at most 65,536 records of each table.
 
-    Messages may be given as their columns: a store that holds them so need not make each one first. `unknown` is what
+    Messages may be `MessageColumns`: a store that holds them so need not make each one first. `unknown` is what
     `decode_body` found beyond this version, for a body of the same records in the same order. Raises `ValueError` where a
     record is not what a reader would accept.
     """
     unknown = unknown or Unknown()
     root: dict[int, Item] = {}
+    by_column = messages if isinstance(messages, MessageColumns) else MessageColumns.of(messages)
     try:
-        _write_table(CONTACTS, contacts, unknown, root)
-        _write_table(CONVERSATIONS, conversations, unknown, root)
-        _write_table(MESSAGES, messages, unknown, root)
-        _write_table(MARKS, marks, unknown, root)
+        _write_table(CONTACTS, len(contacts), CONTACTS.columns(contacts), unknown, root)
+        _write_table(CONVERSATIONS, len(conversations), CONVERSATIONS.columns(conversations), unknown, root)
+        _write_table(MESSAGES, len(messages), by_column.columns, unknown, root)
+        _write_table(MARKS, len(marks), MARKS.columns(marks), unknown, root)
     except MalformedError as error:
         raise ValueError(f"a record cannot be encoded: {error}") from error
     root.update(unknown.tables)
@@ -260,14 +286,12 @@ def encode_body(
 
 
 def _write_table(
-    table: Table[R], records: Sequence[R] | MessageColumns, unknown: Unknown, root: dict[int, Item]
+    table: Table[Any], count: int, given: Mapping[int, list[Any]], unknown: Unknown, root: dict[int, Item]
 ) -> None:
-    if not len(records):
+    if not count:
         return
-    count = len(records)
     if count > MAX_RECORDS:
         raise ValueError(f"{count} records where a table holds at most {MAX_RECORDS}")
-    given = records.columns if isinstance(records, MessageColumns) else table.columns(records)
     table.check(count, given)
     columns: dict[int, Item] = {}
     written: dict[int, list[Item]] = {}
@@ -282,7 +306,7 @@ def _write_table(
     root[table.number] = [count, columns]
 
 
-def _write_column(table: Table[R], number: int, values: list[Any]) -> tuple[Item, list[Item]]:
+def _write_column(table: Table[Any], number: int, values: list[Any]) -> tuple[Item, list[Item]]:
     """The column in the form that fits what the field holds, and the distinct values in it, which are checked."""
     count = len(values)
     form = table.fields[number].form

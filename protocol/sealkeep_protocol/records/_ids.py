@@ -109,6 +109,18 @@ class RecordIds:
         """Ids of many messages, in their order."""
         return list(map(self.message, messages))
 
+    def columns(
+        self,
+        conversations: Iterable[ConversationKey],
+        sources: Iterable[SourceIdentity | None],
+        natives: Iterable[NativeIdentity | None],
+    ) -> list[bytes]:
+        """Ids of many messages by their columns: of each, its source or its native identity is there."""
+        return [
+            self.native(native) if source is None and native is not None else self.source(chat, source or 0)
+            for chat, source, native in zip(conversations, sources, natives, strict=True)
+        ]
+
     def mark(self, mark: Mark) -> bytes:
         """Id of a mark (§7.6)."""
         identity = mark_identity(mark)

@@ -84,6 +84,8 @@ class Table(Generic[R]):
 
     def build(self, count: int, columns: Columns) -> list[R]:
         """Records of columns whose values were checked one by one. Raises `MalformedError`."""
+        if not count:
+            return []
         self.check(count, columns)
         named = {self.fields[number].name: column for number, column in columns.items()}
         if self._key:

@@ -72,7 +72,7 @@ def test_a_zip_of_everything(tmp_path: Path) -> None:
         archive.write(wechat, "安(wxid_ann)/安.csv")
     inside = [batch for export in open_exports([path]) for batch in export.batches(10_000)]
     outside = [batch for export in open_exports([telegram, wechat]) for batch in export.batches(10_000)]
-    assert [batch.messages for batch in inside] == [batch.messages for batch in outside]
+    assert [list(batch.messages) for batch in inside] == [list(batch.messages) for batch in outside]
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("broken.json", "")
     with pytest.raises(SourceError, match=r"broken\.json: empty"):

@@ -181,3 +181,25 @@ def test_a_change_while_sealed_waits_again(store: Store) -> None:
         assert batch.records == [replace(one, pinned=True)]
         store.outbox.add_pending(seq, b"h", b"s", b"b", batch.carried())
     assert store.outbox.waiting() == []
+
+
+def test_batches_follow_each_other_and_may_be_carried_in_part(store: Store) -> None:
+    """What a segment left of its batch waits on, before and behind what the next one took."""
+    run = store.outbox.start_run()
+    store.put(messages(1, 30), upload=HISTORY, run=run)
+    first, second, third = store.outbox.batches(HISTORY, limit=10, run=run)
+    assert [batch.more for batch in (first, second, third)] == [True, True, False]
+    store.outbox.add_pending(1, b"h", b"s", b"b", first.carried(7))
+    store.outbox.add_pending(2, b"h", b"s", b"b", second.carried(9))
+    assert sources(store) == [8, 9, 10, 20, *range(21, 31)]
+    store.outbox.add_pending(3, b"h", b"s", b"b", third.carried())
+    assert sources(store) == [8, 9, 10, 20]
+    store.outbox.refuse(1, b"i" * 32, b"refusal")
+    assert sorted(sources(store)) == list(range(1, 31))
+
+
+def test_a_batch_ends_at_its_weight_and_holds_one_record_at_least(store: Store) -> None:
+    run = store.outbox.start_run()
+    store.put([replace(message, text="x" * 1_000) for message in messages(1, 6)], upload=HISTORY, run=run)
+    assert [len(batch) for batch in store.outbox.batches(HISTORY, limit=100, weight=2_500)] == [2, 2, 2]
+    assert [len(batch) for batch in store.outbox.batches(HISTORY, limit=100, weight=1)] == [1] * 6

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -161,6 +162,7 @@ async def _upload(chosen: argparse.Namespace) -> dict[str, float]:
     kits: list[RecoveryKit] = []
     unlock = Passphrase("bench")
     home = chosen.base / "phone"
+    peak = Peak()
     async with await Vault.create(home, relay=chosen.relay, unlock=unlock, name="phone", on_kit=kits.append) as vault:
         (chosen.base / "kit.txt").write_text(kits[0].to_text())
         started = time.perf_counter()
@@ -168,12 +170,13 @@ async def _upload(chosen: argparse.Namespace) -> dict[str, float]:
         imported = time.perf_counter()
         await vault.sync()
         sent = time.perf_counter()
+        used = peak.end()
     return {
         "messages": report.added,
         "text": sum(len((m.text or "").encode()) for batch in batches(chosen.export) for m in batch),
         "import": imported - started,
         "upload": sent - imported,
-        "peak": own_peak(),
+        "peak": used,
     }
 
 
@@ -184,10 +187,11 @@ def restore(chosen: argparse.Namespace) -> dict[str, float]:
 async def _restore(chosen: argparse.Namespace) -> dict[str, float]:
     kit = RecoveryKit.from_text((chosen.base / "kit.txt").read_text())
     unlock = Passphrase("bench")
+    peak = Peak()
     started = time.perf_counter()
     async with await Vault.recover(chosen.base / "laptop", kit=kit, unlock=unlock, name="laptop") as vault:
         await vault.sync()
-        return {"restore": time.perf_counter() - started, "peak": own_peak()}
+        return {"restore": time.perf_counter() - started, "peak": peak.end()}
 
 
 def one_more(chosen: argparse.Namespace) -> dict[str, float]:
@@ -278,17 +282,38 @@ def timed(function: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def own_peak() -> float:
-    """Peak memory of this process and of its largest child, MB."""
-    own, child = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return (own + child) * 1024 / 1e6
+class Peak:
+    """Peak memory of this process and its children together, MB.
+
+    The kernel keeps the peak of each process; that of a child is read as long as it lives. (What `getrusage` tells of
+    children begins with the size of their parent.)
+    """
+
+    def __init__(self) -> None:
+        self._children: dict[int, float] = {}
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.01):
+            for task in Path("/proc/self/task").iterdir():
+                with contextlib.suppress(OSError):
+                    for pid in map(int, (task / "children").read_text().split()):
+                        self._children[pid] = max(self._children.get(pid, 0), peak_of(pid))
+
+    def end(self) -> float:
+        """At least the sum that was there at any time."""
+        self._ended.set()
+        self._thread.join()
+        return peak_of(os.getpid()) + max(self._children.values(), default=0)
 
 
 def peak_of(pid: int) -> float:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024 / 1e6
-    raise RuntimeError("the kernel does not tell the relay's peak memory")
+    raise OSError("the kernel does not tell the process's peak memory")
 
 
 def settled_size(data: Path) -> int:

@@ -24,6 +24,7 @@ MAX_LIVE_RECORDS: Final = 64
 _FULL_ENOUGH: Final = 0.9  # of the cap: filling closer costs more than the padding
 _AIM: Final = 0.965  # of the cap: a body that is too long is encoded again
 _FIRST_DENSITY: Final = 0.3  # packed bytes for each byte of records
+_BODIES: Final = 4  # packed at once
 _ATTEMPTS: Final = 16  # at most; one is usual
 _GUESSES: Final = 2  # of them, by density alone
 
@@ -63,7 +64,7 @@ class Packer:
     @property
     def bodies(self) -> int:
         """How many bodies may be packed at once: one, until it is known how dense they come out."""
-        return 8 if self._has_learnt else 1
+        return _BODIES if self._has_learnt else 1
 
     def learn(self, packed: Packed, offered: int, weight: int, *, more: bool) -> bool:
         """Note how dense a body came out for which `offered` records were given, of `weight` bytes together.

@@ -107,11 +107,15 @@ class Messages:
         else:
             # Where an id was here before, in the database or in this batch, nothing was inserted and its number stays
             # free.
+            taken = {n for (n,) in self._database.rows("SELECT n FROM messages WHERE n >= ?", (first,))}
+            fresh = [n in taken for n in range(first, first + count)]
+            known = {rows.ids[i] for i, is_new in enumerate(fresh) if not is_new}
             by_id = {
                 record_id: n
-                for n, record_id in self._database.among("SELECT n, id FROM messages WHERE id IN carray(?)", rows.ids)
+                for n, record_id in self._database.among(
+                    "SELECT n, id FROM messages WHERE id IN carray(?)", list(known)
+                )
             }
-            fresh = [by_id[record_id] == n for n, record_id in enumerate(rows.ids, first)]
             existing = {i: by_id[rows.ids[i]] for i, is_new in enumerate(fresh) if not is_new}
         if added:
             last = max(compress(range(first, first + count), fresh))

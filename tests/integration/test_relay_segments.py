@@ -12,11 +12,11 @@ from dataclasses import replace
 import pytest
 
 from sealkeep_protocol import cbor, signed
+from sealkeep_protocol.keys import PrivateKeys
 from sealkeep_protocol.primitives import sha256
-from sealkeep_protocol.roster import Signer
+from sealkeep_protocol.roster import Signer, compose_close
 from sealkeep_protocol.segments import SealedSegment, decode_header, sign_header
 from sealkeep_protocol.statements import verify_receipt, verify_refusal
-from sealkeep_protocol.types import ObjectId
 from support.relay import RelayProcess
 from support.relay_client import Author, Owner, Page, RelayClient, batch, item, new_keys
 
@@ -120,7 +120,7 @@ async def test_every_header_is_checked(client: RelayClient, device: Author) -> N
         (device.seal(device=2, take=False), "invalid"),
         (device.seal(seq=3, take=False), "gap"),
         (device.seal(previous=first.header_id[::-1], take=False), "gap"),
-        (device.seal(roster=1, take=False), "invalid"),
+        (device.seal(roster=1, take=False), "roster-conflict"),
         (altered(device, good, epoch=2), "invalid"),
         (replace(good, summary=good.summary[:-1] + b"!"), "invalid"),
         (replace(good, body=good.body[:-1] + b"!"), "invalid"),
@@ -170,6 +170,7 @@ async def test_items_have_one_shape(client: RelayClient, device: Author) -> None
         [good.header, good.summary, good.body, [], 1],
         [good.header, None, good.body, []],
         [good.header, good.summary, None, []],
+        [good.header, None, None, []],
         [1],
         [good.header, "text", good.body, []],
         [good.header, good.summary, good.body, {}],
@@ -225,24 +226,82 @@ async def test_a_stale_epoch_is_answered_with_a_refusal(client: RelayClient, rel
     assert (await client.append(device, both)).code == "invalid"
 
 
-async def test_a_stale_header_that_leaves_a_gap_is_not_refused_by_signature(client: RelayClient, owner: Owner) -> None:
-    """SEG-14"""
+async def test_a_header_chained_on_a_refused_one_is_refused_like_it(
+    client: RelayClient, relay: RelayProcess, owner: Owner
+) -> None:
+    """SEG-14, SEG-15: in whatever order a device asks about what it had pending, it learns that nothing of it counts."""
     device = owner.device
-    pending = device.seal(seq=3, previous=ObjectId(bytes(32)), take=False)
+    before = (device.seq, device.head)
+    pending = [device.seal() for _ in range(3)]
     change = owner.change()
     await client.change(owner, change.entry, change.wraps, 0)
-    answer = await client.append(device, pending)
-    assert answer.code == "gap"
-    assert "refusal" not in answer.problem
+    for segment in (*reversed(pending), pending[1]):
+        answer = await client.as_device(device, "POST", "segments", cbor.encode([segment.header]))
+        assert (answer.status, answer.code) == (409, "epoch-stale")
+        refusal = base64.urlsafe_b64decode(answer.problem["refusal"] + "==")
+        said = verify_refusal(
+            refusal,
+            owner.account,
+            relay.identity,
+            header_id=segment.header_id,
+            header_roster=0,
+            roster=owner.roster,
+            incarnation=relay.incarnation,
+        )
+        assert said.seq == segment.seq
+    # A refused header never comes to be stored, also once the feed has come to where it was chained.
+    device.seq, device.head = before
+    fresh = [device.seal() for _ in range(2)]
+    assert (await client.append(device, *fresh)).status == 200
+    assert (await client.append(device, pending[0])).code == "fork"
+    assert (await client.append(device, pending[2])).code == "epoch-stale"
+    # Under the current epoch it is what it looks like.
+    assert (await client.append(device, device.seal(seq=4, take=False))).code == "gap"
 
 
 async def test_roster_heads_never_go_back_along_a_feed(client: RelayClient, owner: Owner) -> None:
-    """SEG-03, SEG-04: a closing entry keeps the epoch, so that only the number could tell."""
-    device = owner.device
-    change = owner.change()
+    """SEG-03: a `close` that has not taken effect keeps the epoch, so that only the number tells."""
+    device, kit = owner.device, PrivateKeys.of_recovery(os.urandom(32))
+    change = owner.change(recovery=kit)  # the first key keeps its right, and ranks above this one
     await client.change(owner, change.entry, change.wraps, 0)
     await client.append(device, device.seal())
-    assert (await client.append(device, device.seal(roster=0, epoch=owner.epochs[0], take=False))).code == "invalid"
+    close = compose_close(owner.roster, 1, kit.signing)
+    assert (await client.change(owner, close, [], 1)).status == 201
+    owner.roster = owner.roster.append(close)
+    assert (await client.append(device, device.seal())).status == 200
+    assert (await client.append(device, device.seal(roster=1, take=False))).code == "invalid"
+    assert (await client.append(device, device.seal())).status == 200
+
+
+async def test_a_roster_head_that_the_relay_does_not_have(client: RelayClient, owner: Owner) -> None:
+    """§6.6: before epoch and chain, of which the relay cannot judge then. The device's roster may be the longer one."""
+    device = owner.device
+    change = owner.change()  # kept from the relay
+    for segment in (device.seal(take=False), device.seal(seq=3, previous=change.roster.head, take=False)):
+        answer = await client.append(device, segment)
+        assert (answer.status, answer.code) == (412, "roster-conflict")
+        assert "refusal" not in answer.problem
+    assert (await client.change(owner, change.entry, change.wraps, 0)).status == 201
+    assert (await client.append(device, device.seal(take=False))).status == 200
+
+
+async def test_a_roster_that_grows_within_a_batch_is_read_again(client: RelayClient, owner: Owner) -> None:
+    """Segments of the newer roster head may follow older ones in a batch: they are judged by what stands by then."""
+    device, kit = owner.device, PrivateKeys.of_recovery(os.urandom(32))
+    change = owner.change(recovery=kit)
+    await client.change(owner, change.entry, change.wraps, 0)
+    older = [device.seal(60_000) for _ in range(2)]
+    close = compose_close(owner.roster, 1, kit.signing)
+    owner.roster = owner.roster.append(close)
+    newer = [device.seal(60_000) for _ in range(2)]
+
+    async def growing() -> AsyncIterator[bytes]:
+        yield batch(older)
+        assert (await client.change(owner, close, [], 1)).status == 201
+        yield batch(newer)
+
+    answer = await client.as_device(device, "POST", "segments", growing())
+    assert (answer.status, len(answer.value[2])) == (200, 4)
 
 
 async def test_only_devices_append(client: RelayClient, owner: Owner) -> None:

@@ -243,14 +243,12 @@ class MemoryRelay:
             if feed[said.seq - 1].segment.header_id != verified.id:
                 raise refusal_of("fork")
             return self._receipt(feed[said.seq - 1])
-        # SEG-14, as a relay does it.
-        if said.epoch != roster.epoch:
-            if said.roster >= roster.number:
-                raise EpochStaleError(b"", status=409)
-            refusal = Refusal(verified.id, said.device, said.seq, roster.number, roster.head, self.incarnation)
-            raise EpochStaleError(refusal.sign(world.id, self.made.key), status=409)
+        # In the order of §6.6; SEG-14, as a relay does it.
         if said.roster > roster.number:
             raise refusal_of("roster-conflict")
+        if said.epoch != roster.epoch and said.roster < roster.number:
+            refusal = Refusal(verified.id, said.device, said.seq, roster.number, roster.head, self.incarnation)
+            raise EpochStaleError(refusal.sign(world.id, self.made.key), status=409)
         last = feed[-1] if feed else None
         head = Feed(said.device)
         if last is not None:
@@ -259,7 +257,7 @@ class MemoryRelay:
             raise refusal_of("gap")
         head.check_link(said, roster)
         if summary is None or body is None:
-            raise refusal_of("malformed")
+            raise refusal_of("invalid")
         check_parts(said, summary=summary, body=body)
         sealed = SealedSegment(said.seq, verified.id, header, summary, body)
         return self._receipt(self.put(device, sealed, roster=said.roster))

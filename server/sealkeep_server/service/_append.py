@@ -152,6 +152,12 @@ class Batch:
             if not self._broken:
                 await self._known(verified)
             return
+        if header.roster > view.state.roster.number:  # the roster may have moved on since the batch began
+            await self._settle()
+            if self._broken:
+                return
+            view = await self._look(anew=True)
+            judged = view.feed
         _judge(verified, judged, view.state)
         if summary is None or body is None:
             raise ProblemError("invalid", "A header of the current epoch comes with its summary and body.")
@@ -304,14 +310,14 @@ class Batch:
 def _shape(item: cbor.Item) -> tuple[bytes, bytes | None, bytes | None]:
     if not isinstance(item, list) or len(item) not in (1, 4):
         raise ProblemError("malformed", "An item of a batch is [header, summary, body, chunks], or [header].")
-    if len(item) == 1:
-        item = [*item, None, None, []]
-    header, summary, body, chunks = item
-    parts_fit = (summary is None and body is None) or (isinstance(summary, bytes) and isinstance(body, bytes))
-    if not isinstance(header, bytes) or not parts_fit or not isinstance(chunks, list):
+    *parts, chunks = item if len(item) == 4 else [*item, []]
+    if not all(isinstance(part, bytes) for part in parts) or not isinstance(chunks, list):
         raise ProblemError("malformed", "An item of a batch is [header, summary, body, chunks], or [header].")
     if chunks:
         raise ProblemError("unsupported", "This relay has no chunks.")
+    if len(parts) == 1:
+        return parts[0], None, None
+    header, summary, body = parts
     return header, summary, body
 
 
@@ -321,13 +327,17 @@ def _head(verified: VerifiedHeader) -> FeedHead:
 
 
 def _judge(verified: VerifiedHeader, head: FeedHead, state: Account) -> None:
-    """Judge a header that would be the next of its feed. Raises `PeerError` or `ProblemError`."""
+    """Judge a header that is not stored and whose seq is free, in the order of §6.6. Raises `PeerError` or
+    `ProblemError`."""
     header = verified.header
+    if header.roster > state.roster.number:
+        raise ProblemError("roster-conflict", f"The roster's head is entry {state.roster.number}.")
+    if header.epoch != state.roster.epoch and header.roster < state.roster.number:
+        raise _StaleError(verified)
     # SEG-02: "A header's seq MUST be one more than that of the header before it in its feed, and `previous` MUST be that
     # header's id."
     if header.seq != head.seq + 1 or header.previous != head.header_id:
         raise ProblemError("gap", f"The feed's head is seq {head.seq}.")
     # SEG-03, SEG-04 and SEG-05 are checked by the code that readers run.
+    # So what is left is of the current epoch (SEG-14): an older one's roster head is an older one too.
     Feed(head.device, head.seq, head.header_id, head.roster).check_link(header, state.roster)
-    if header.epoch != state.roster.epoch:
-        raise _StaleError(verified)

@@ -59,6 +59,11 @@ class Settings:
     transfers: int = _setting(128, "batches and pages under way at a time; each holds a few items in memory")
     retry_after_seconds: int = _setting(1, "what a busy relay asks its peers to wait")
 
+    # Roster entries (spec §5.5); those of recovery keys that no device set are not limited.
+    roster_seconds: float = _setting(3600.0, "the time in which roster entries are counted", least=0.001)
+    roster_entries: int = _setting(100, "most roster entries in that time of a device and all that descends from it")
+    roster_reserve: int = _setting(4, "roster entries in that time that each signer of longer standing has in any case")
+
     # Authentication.
     challenge_seconds: int = _setting(120, "life of a challenge")
     token_seconds: int = _setting(900, "life of a token")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import os
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -291,3 +294,48 @@ async def test_a_login_answers_a_challenge_of_this_relay(client: RelayClient, ow
         assert answer.code == code
     stranger = Owner()
     assert (await client.challenge(stranger, Signer.device(1))).code == "not-found"
+
+
+async def test_a_flood_of_entries_does_not_outrun_its_author_s_removal(tmp_path: Path) -> None:
+    """§5.5: the stolen device wins every race while it may append at all; then its owner's next try comes through."""
+    with RelayProcess(tmp_path / "data", "--roster-entries", "10") as relay:
+        async with RelayClient(relay.url, relay.identity) as client:
+            owner = Owner()
+            await client.create(owner)
+            change = owner.change(by=Signer.recovery(0), added=[new_keys()])
+            assert (await client.change(owner, change.entry, change.wraps, 0)).status == 201
+            moved, ended = asyncio.Event(), asyncio.Event()
+
+            async def flood() -> int:
+                for count in itertools.count():
+                    change = owner.change(take=False)
+                    answer = await client.change(owner, change.entry, change.wraps, owner.roster.number)
+                    if answer.status != 201:
+                        assert (answer.status, answer.code) == (429, "busy")
+                        assert 3500 < int(answer.headers["Retry-After"]) <= 3600
+                        ended.set()
+                        moved.set()
+                        return count
+                    owner._took(change)
+                    moved.set()
+                raise AssertionError
+
+            async def remove() -> int:
+                for count in itertools.count():
+                    # Made before the thief's next entry, and sent after it.
+                    pin, kit, before = Removal(1, 0, b"", False), new_keys(), owner.roster
+                    change = owner.change(by=Signer.device(2), removed=[pin], recovery=kit, take=False)
+                    if not ended.is_set():
+                        moved.clear()
+                        await moved.wait()
+                    answer = await client.change(owner, change.entry, change.wraps, before.number)
+                    if answer.status == 201:
+                        return count
+                    assert (answer.status, answer.code) == (412, "roster-conflict")
+                raise AssertionError
+
+            taken, lost = await asyncio.gather(flood(), remove())
+            assert taken == 10
+            assert 0 < lost <= taken
+            assert (await client.page(owner.devices[2])).segments == []
+            assert (await client.challenge(owner, Signer.device(1))).code == "revoked"

@@ -11,6 +11,7 @@ from sealkeep_protocol.errors import HistoryError, PeerError
 from sealkeep_protocol.roster import Roster, Signer, decode_entry
 from sealkeep_protocol.types import AccountId, DeviceId, ObjectId, Seq
 from sealkeep_server.problems import ProblemError
+from sealkeep_server.service._entry_limit import EntryLimit, Logged
 from sealkeep_server.stores import ConflictError, DamagedError, Entry, Pin, Store, Wrap
 
 CLOSING_SECONDS = 30 * 24 * 3600  # §5.4
@@ -19,10 +20,21 @@ _ENTRIES_AT_ONCE = 8  # up to 130 KiB each
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account as its roster stands: the judged state, and when its last entry was taken (ms since 1970)."""
+    """An account as its roster stands: the judged state, and of each entry who signed it and when it was taken."""
 
     roster: Roster
-    accepted: int
+    log: tuple[Logged, ...]
+
+    @classmethod
+    def after(cls, before: Account | None, roster: Roster, accepted: int) -> Account:
+        """The account with one more entry, taken at `accepted` (ms since 1970)."""
+        signer = roster.last.signer if roster.last is not None else Signer.device(1)
+        return cls(roster, (*(before.log if before is not None else ()), Logged(signer, accepted)))
+
+    @property
+    def accepted(self) -> int:
+        """When the last entry was taken (ms since 1970)."""
+        return self.log[-1].accepted
 
 
 def _stored(entry: bytes, before: Account | None) -> Roster:
@@ -36,10 +48,11 @@ def _stored(entry: bytes, before: Account | None) -> Roster:
 class Accounts:
     """Takes and gives rosters. `now` gives seconds since 1970; `cached` bounds the states kept in memory."""
 
-    def __init__(self, store: Store, *, now: Callable[[], float], cached: int) -> None:
+    def __init__(self, store: Store, *, now: Callable[[], float], cached: int, limit: EntryLimit) -> None:
         self._store = store
         self._now = now
         self._cached = cached
+        self._limit = limit
         self._states: OrderedDict[AccountId, Account] = OrderedDict()
 
     async def create(self, genesis: bytes, wraps: list[bytes]) -> tuple[AccountId, bool]:
@@ -58,7 +71,7 @@ class Accounts:
             if stored[0].entry != genesis:  # the same content under another signature
                 raise ProblemError("fork", "This account was made with another signature.") from None
             return roster.account, False
-        self._keep(Account(roster, entry.accepted))
+        self._keep(Account.after(None, roster, entry.accepted))
         return roster.account, True
 
     async def get(self, account: AccountId) -> Account:
@@ -77,8 +90,7 @@ class Accounts:
             first = 0 if state is None else state.roster.number + 1
             entries = await self._store.entries(account, first, _ENTRIES_AT_ONCE)
             for entry in entries:
-                roster = _stored(entry.entry, state)
-                state = Account(roster, entry.accepted)
+                state = Account.after(state, _stored(entry.entry, state), entry.accepted)
             if len(entries) < _ENTRIES_AT_ONCE:
                 break
         if state is None:
@@ -114,7 +126,7 @@ class Accounts:
     async def append(self, account: AccountId, expected: int, data: bytes, wraps: list[bytes]) -> tuple[int, bool]:
         """Take the entry that follows number `expected`; returns its number, and False where it was there already.
 
-        Raises `PeerError`, or `ProblemError` (`not-found`, `roster-conflict`, `revoked`, `closed`, `pinned`).
+        Raises `PeerError`, or `ProblemError` (`not-found`, `roster-conflict`, `revoked`, `closed`, `pinned`, `busy`).
         """
         state = await self.get(account)
         if state.roster.number > expected:
@@ -130,6 +142,8 @@ class Accounts:
         # ROS-15: "A relay MUST accept a rotating entry only together with all its wraps."
         roster.check_wraps(wraps)
         entry = Entry(roster.number, data, self._now_ms())
+        after = Account.after(state, roster, entry.accepted)
+        self._check_limit(state, after.log[-1])
         try:
             await self._store.append_entry(account, roster.head, entry, _wraps(roster, wraps), _pins(roster))
         except ConflictError as conflict:
@@ -139,8 +153,19 @@ class Accounts:
                 # it."
                 raise ProblemError("pinned", "Read the removed device's feed to its head, and pin that.") from None
             return await self.append(account, expected, data, wraps)  # judged against what the other one left
-        self._keep(Account(roster, entry.accepted))
+        self._keep(after)
         return roster.number, True
+
+    def _check_limit(self, state: Account, next_one: Logged) -> None:
+        # §5.5: "A relay SHOULD limit how many entries a device and those it added may append in a time"
+        wait = self._limit.wait(state.roster, state.log, next_one.signer, next_one.accepted)
+        if wait > 0:
+            seconds = -(-wait // 1000)
+            raise ProblemError(
+                "busy",
+                "This device, or those it added, changed the roster too often. A first recovery key may always.",
+                headers={"Retry-After": str(seconds)},
+            )
 
     async def entries(self, account: AccountId, first: int) -> tuple[int, AsyncIterator[list[bytes]]]:
         """The number of the roster's head, and the entries from number `first` up to it, some at a time."""

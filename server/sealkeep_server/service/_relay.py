@@ -14,6 +14,7 @@ from sealkeep_server.problems import ProblemError
 from sealkeep_server.service import _reading
 from sealkeep_server.service._accounts import Accounts
 from sealkeep_server.service._append import Batch
+from sealkeep_server.service._entry_limit import EntryLimit
 from sealkeep_server.service._tokens import Token, Tokens
 from sealkeep_server.settings import Settings
 from sealkeep_server.stores import Parts, Store
@@ -41,7 +42,8 @@ class Relay:
         self.settings = settings
         self.identity = identity
         self.store = store
-        self.accounts = Accounts(store, now=now, cached=settings.cached_accounts)
+        limit = EntryLimit(settings.roster_entries, settings.roster_reserve, int(settings.roster_seconds * 1000))
+        self.accounts = Accounts(store, now=now, cached=settings.cached_accounts, limit=limit)
         self.tokens = Tokens(
             self.accounts,
             identity,

@@ -152,15 +152,15 @@ def test_an_init_that_fails_leaves_no_kit(
 def test_an_init_whose_last_step_fails_keeps_home_and_kit(
     tmp_path: Path, relay: RelayProcess, sealkeep: Sealkeep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sealkeep_client.vault import Vault
+    from sealkeep_client.vault._relaying import Relaying
     from sealkeep_protocol.errors import TransportError
 
-    async def fail(_: Vault) -> None:
+    async def fail(_: Relaying) -> None:
         raise TransportError("the connection broke")
 
     home, kit = tmp_path / "home", tmp_path / "kit.txt"
     with monkeypatch.context() as patch:
-        patch.setattr(Vault, "_register", fail)
+        patch.setattr(Relaying, "register", fail)
         said = sealkeep(home, "init", "--relay", relay.url, "--kit", kit)
     assert said.status == 1
     assert f"the vault is made and its recovery kit is {kit}; `sealkeep sync` tells the relay" in said.err

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sealkeep_client.cli._app import App, json_option, pass_app, run
+from sealkeep_client.cli._app import App, json_option, pass_app, run_or_tell
 from sealkeep_client.cli._output import bold, count, print_json, say
 from sealkeep_client.cli._progress import progress_bar
 from sealkeep_protocol.errors import UsageError
@@ -61,7 +61,7 @@ def init_command(app: App, relay: str, kit: Path, name: str, as_json: bool) -> N
     The recovery kit is one page. It brings everything back when all devices are lost, and whoever has it can read
     everything: print it, put it in a safe place, and delete the file.
     """
-    from sealkeep_client.store import is_home
+    from sealkeep_client.store import is_home, is_unmade
     from sealkeep_client.vault import Vault
 
     if kit.exists():
@@ -79,14 +79,18 @@ def init_command(app: App, relay: str, kit: Path, name: str, as_json: bool) -> N
             status = await vault.status()
             return {"account": status.account.hex(), "device": status.device, "relay": status.relay}
 
-    try:
-        made = run(create())
-    except BaseException:
-        if written and not is_home(app.home):
+    def left() -> str | None:
+        """Where a failure leaves the person, if not where he was."""
+        if not written:
+            return None
+        if is_home(app.home):
+            return f"the vault is made and its recovery kit is {kit}; `sealkeep sync` tells the relay of them"
+        if is_unmade(app.home):
             kit.unlink()  # of an account that nobody has
-        elif written:
-            say(f"the vault is made and its recovery kit is {kit}; `sealkeep sync` tells the relay of them")
-        raise
+            return None
+        return f"the vault may still be made: where `sealkeep status` finds none, {kit} is the kit of no account"
+
+    made = run_or_tell(create(), left)
     if as_json:
         print_json(
             {"type": "init", **made, "name": name, "home": str(app.home), "kit": str(kit), "unlock": unlock.method}
@@ -116,11 +120,11 @@ def recover_command(app: App, relay: str | None, kit: Path, name: str, as_json: 
     This device becomes a new one of the account; the others stay as they are.
     """
     from sealkeep_client.kit import RecoveryKit
-    from sealkeep_client.store import is_home
+    from sealkeep_client.store import is_held, is_home
     from sealkeep_client.vault import Vault
 
     page = RecoveryKit.from_text(_read_kit(kit))
-    unlock = app.unlock_new()
+    unlock = app.unlock_begun() if is_held(app.home) else app.unlock_new()
 
     async def recover() -> tuple[dict[str, Any], SyncSummary]:
         with progress_bar(quiet=as_json) as progress:
@@ -138,12 +142,14 @@ def recover_command(app: App, relay: str | None, kit: Path, name: str, as_json: 
         }
         return made, summary
 
-    try:
-        made, summary = run(recover())
-    except BaseException:
+    def left() -> str | None:
         if is_home(app.home):
-            say(f"this device has joined the account, in {app.home}; `sealkeep sync` goes on fetching")
-        raise
+            return f"this device has joined the account, in {app.home}; `sealkeep sync` goes on fetching"
+        if is_held(app.home):
+            return "this device may have joined the account already; the same command again goes on from here"
+        return None
+
+    made, summary = run_or_tell(recover(), left)
     unreadable = [str(error) for error in summary.unreadable]
     if as_json:
         print_json(

@@ -12,6 +12,7 @@ import click
 import platformdirs
 
 from sealkeep_client.cli._failures import Stopped
+from sealkeep_client.cli._output import say
 
 if TYPE_CHECKING:
     from sealkeep_client.store import Unlock
@@ -37,6 +38,12 @@ class App:
         from sealkeep_client.cli._passphrase import for_new_home
 
         return for_new_home(self.home)
+
+    def unlock_begun(self) -> Unlock:
+        """How the home that was begun here, to join an account, is kept. May ask on a terminal."""
+        from sealkeep_client.cli._passphrase import for_home
+
+        return for_home(self.home, held=True)
 
     def with_vault(self, work: Callable[[Vault], Awaitable[T]]) -> T:
         """Open the vault, do the work, close it. May ask for the passphrase on a terminal before."""
@@ -66,6 +73,20 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         if sys.stderr.isatty():
             click.echo(err=True)  # below the ^C that the terminal shows
         raise Stopped from None
+
+
+def run_or_tell(work: Coroutine[Any, Any, T], left: Callable[[], str | None]) -> T:
+    """Run what begins something. A failure is told together with where it has left things, if not where they were."""
+    try:
+        return run(work)
+    except Stopped:
+        state = left()
+        raise (Stopped() if state is None else Stopped(state)) from None
+    except BaseException:
+        state = left()
+        if state is not None:
+            say(state)
+        raise
 
 
 def json_option(command: Command) -> Command:

@@ -21,7 +21,11 @@ FAILED, USAGE, MISBEHAVED, STOPPED = 1, 2, 3, 130
 
 
 class Stopped(Exception):  # noqa: N818 (nothing went wrong)
-    """The person pressed Ctrl-C, and the work has been put down."""
+    """The person pressed Ctrl-C, and the work has been put down; `state` says where that leaves him, and what to do."""
+
+    def __init__(self, state: str = "nothing is lost; the same command again goes on from here") -> None:
+        super().__init__(state)
+        self.state = state
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,8 @@ _REFUSALS: Final = {
 def explain(error: BaseException) -> Explanation:
     """Say what an error means."""
     if isinstance(error, (Stopped, click.Abort, KeyboardInterrupt)):
-        return Explanation(STOPPED, ("stopped: nothing is lost; the same command again goes on from here",))
+        stopped = error if isinstance(error, Stopped) else Stopped()
+        return Explanation(STOPPED, (_one_line(f"stopped: {stopped.state}"),))
     if isinstance(error, click.UsageError):
         return _usage(error)
     if isinstance(error, click.ClickException):

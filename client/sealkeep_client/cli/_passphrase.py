@@ -11,18 +11,22 @@ from typing import Final
 
 import click
 
-from sealkeep_client.store import Keyring, Passphrase, Unlock, unlock_method
+from sealkeep_client.store import Keyring, Passphrase, Unlock, is_held, unlock_method
 from sealkeep_protocol.errors import StoreError, UsageError
 
 VARIABLE: Final = "SEALKEEP_PASSPHRASE"
 _NOWHERE: Final = (
     f"no passphrase: set {VARIABLE}, or run this on a terminal to be asked; this system has no keyring that keeps one"
 )
+_BEGUN: Final = "this device has begun to join an account in {home}: go on with the command that began it"
 
 
-def for_home(home: Path) -> Unlock:
-    """How a home is opened. Raises `StoreError` where there is none, `UsageError` without a passphrase."""
-    method = unlock_method(home)
+def for_home(home: Path, *, held: bool = False) -> Unlock:
+    """How a home is opened, or with `held` one that was begun to join an account. Raises `StoreError` where there is none,
+    `UsageError` without a passphrase."""
+    method = unlock_method(home, held=held)
+    if method is None and is_held(home):
+        raise StoreError(f"{_BEGUN.format(home=home)}: only then is there a vault")
     if method is None:
         raise StoreError(
             f"there is no vault in {home}: `sealkeep init` begins one, `sealkeep recover` restores one,"
@@ -42,6 +46,8 @@ def for_new_home(home: Path) -> Unlock:
     """How a home that is about to be made is kept. Raises `StoreError` where one is there already."""
     if unlock_method(home) is not None:
         raise StoreError(f"there is a vault in {home} already: go on with it, or give another directory with --home")
+    if is_held(home):
+        raise StoreError(f"{_BEGUN.format(home=home)}, or give another directory with --home")
     given = os.environ.get(VARIABLE)
     if given is not None:
         return Passphrase(_not_empty(given))

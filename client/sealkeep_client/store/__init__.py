@@ -31,7 +31,7 @@ from __future__ import annotations
 from sealkeep_client.store._batches import OutboxBatch, Span
 from sealkeep_client.store._changes import Changes
 from sealkeep_client.store._entities import Put
-from sealkeep_client.store._home import is_home
+from sealkeep_client.store._home import is_held, is_home, is_unmade
 from sealkeep_client.store._outbox import (
     FRONT_MESSAGES,
     Outbox,
@@ -75,7 +75,9 @@ __all__ = [
     "ViewEntry",
     "Views",
     "Waiting",
+    "is_held",
     "is_home",
+    "is_unmade",
     "message_rows",
     "unlock_method",
 ]

@@ -5,6 +5,7 @@ home/             0700
   vault/          0700; `vault.new` until the home is complete
     key           the key file
     store.db      the database
+    held          only in `vault.new`: the device that is being made may be in a roster already, so nothing removes it
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ else:
 
 KEY_FILE = "key"
 DATABASE = "store.db"
-_COMPLETE, _NEW = "vault", "vault.new"
+_COMPLETE, _NEW, _HELD = "vault", "vault.new", "held"
 
 
 class Home:
@@ -74,15 +75,36 @@ class Home:
         """Whether a complete home is here."""
         return self.complete.is_dir()
 
+    @property
+    def held(self) -> bool:
+        """Whether a new home is here that must not be lost: see `hold`."""
+        return _is_held(self.path)
+
     def start(self) -> Path:
         """An empty directory for a new home; what an earlier attempt left behind goes. Raises `StoreError`."""
         if self.exists:
             raise StoreError("this home exists already: give another directory, or go on with the one that is here")
+        if self.held:
+            raise StoreError(
+                "this device has begun to join an account here: go on with the command that began it, or give another"
+                " directory"
+            )
         with storing():
             if self.new.exists():
                 shutil.rmtree(self.new)
             self.new.mkdir(mode=0o700)
         return self.new
+
+    def hold(self) -> None:
+        """Keep the new home from now on, whatever happens, until it is published. Durable when this returns."""
+        with storing():
+            sync_directory(self.path)
+        write_file(self.new / _HELD, b"")
+
+    def release(self) -> None:
+        """Undo `hold`: the device that was begun is of no use any more."""
+        with storing():
+            (self.new / _HELD).unlink(missing_ok=True)
 
     def publish(self) -> None:
         """Make the new home the complete one: a single rename, durable when this returns. Raises `StoreError`."""
@@ -90,6 +112,7 @@ class Home:
             sync_directory(self.new)
             self.new.rename(self.complete)
             sync_directory(self.path)
+            (self.complete / _HELD).unlink(missing_ok=True)  # means nothing any more
 
     def close(self) -> None:
         """Let go of the lock. May be called again."""
@@ -97,6 +120,26 @@ class Home:
             with suppress(OSError):
                 os.close(self._lock)
             self._lock = -1
+
+
+def is_held(path: Path) -> bool:
+    """Whether a device was begun at `path` that `Store.resume` goes on with; takes no lock."""
+    return not is_home(path) and _is_held(path)
+
+
+def _is_held(path: Path) -> bool:
+    return (path / _NEW / _HELD).is_file()
+
+
+def is_unmade(path: Path) -> bool:
+    """Whether no home is at `path` and nobody is making one there, as far as one can tell by its lock."""
+    if not path.is_dir():
+        return True
+    try:
+        with Home(path) as home:
+            return not (home.exists or home.held)
+    except StoreError:
+        return False
 
 
 def is_home(path: Path) -> bool:

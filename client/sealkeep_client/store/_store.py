@@ -14,7 +14,7 @@ from sealkeep_client.store._changes import Listener, Tracker
 from sealkeep_client.store._database import Database
 from sealkeep_client.store._entities import Entities, Put
 from sealkeep_client.store._errors import storing
-from sealkeep_client.store._home import DATABASE, KEY_FILE, Home, is_home, write_file
+from sealkeep_client.store._home import DATABASE, KEY_FILE, Home, is_held, is_home, write_file
 from sealkeep_client.store._marks import Marks
 from sealkeep_client.store._messages import Messages
 from sealkeep_client.store._migrations import create, migrate
@@ -99,9 +99,21 @@ class Store:
         if not is_home(path):
             raise StoreError("there is no home here: make one with `sealkeep init`, or give its directory with --home")
         home = Home(path)
+        return cls._open(home, home.complete, unlock)
+
+    @classmethod
+    def resume(cls, path: Path, unlock: Unlock) -> Store:
+        """Open the home at `path` that was held and not published. Raises `StoreError` as `open` does."""
+        if not is_held(path):
+            raise StoreError("nothing was begun here that could be gone on with")
+        home = Home(path)
+        return cls._open(home, home.new, unlock)
+
+    @classmethod
+    def _open(cls, home: Home, directory: Path, unlock: Unlock) -> Store:
         try:
-            key = read_key_file(unlock, _key_file(home.complete))
-            database = Database(home.complete / DATABASE, key)
+            key = read_key_file(unlock, _key_file(directory))
+            database = Database(directory / DATABASE, key)
             try:
                 migrate(database)
                 return cls(home, database)
@@ -111,6 +123,14 @@ class Store:
         except BaseException:
             home.close()
             raise
+
+    def hold(self) -> None:
+        """Keep a home from `create`, as it is stored by now, for `resume`: no later `create` removes it."""
+        self._home.hold()
+
+    def release(self) -> None:
+        """Undo `hold`: the next `create` may remove it."""
+        self._home.release()
 
     def publish(self) -> None:
         """Make a home from `create` the one that `open` opens: all that was stored in it appears at once."""
@@ -255,7 +275,10 @@ def _key_file(directory: Path) -> bytes:
         return path.read_bytes()[: MAX_KEY_FILE + 1]
 
 
-def unlock_method(path: Path) -> str | None:
-    """How the home at `path` is unlocked: "passphrase" or "keyring"; None where there is none. Takes no lock."""
-    home = path / "vault"
-    return read_method(_key_file(home))[0] if home.is_dir() else None
+def unlock_method(path: Path, *, held: bool = False) -> str | None:
+    """How the home at `path` is unlocked: "passphrase" or "keyring"; None where there is none. Takes no lock.
+
+    With `held`, one that was begun and not published (`Store.resume`).
+    """
+    home = path / ("vault.new" if held else "vault")
+    return read_method(_key_file(home))[0] if (is_held(path) if held else home.is_dir()) else None

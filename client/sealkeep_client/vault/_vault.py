@@ -22,8 +22,9 @@ from sealkeep_client.vault._in_step import InStep
 from sealkeep_client.vault._local import Local
 from sealkeep_client.vault._observing import Observing
 from sealkeep_client.vault._reading import Reading
+from sealkeep_client.vault._recovering import recover_home
 from sealkeep_client.vault._relaying import Relaying
-from sealkeep_client.vault._setup import create_home, recover_home
+from sealkeep_client.vault._setup import create_home
 from sealkeep_client.vault._shown import Shown
 from sealkeep_client.vault._status import read_status
 from sealkeep_client.vault._types import (
@@ -137,6 +138,7 @@ class Vault:
     ) -> Self:
         """Make this device a new one of the kit's account. The records come with the first `sync`.
 
+        Where it is cut short, or fails, the same call goes on: with the same `unlock`, if it had come to sending anything.
         `relay` is where the account is now, if not where the kit says.
         """
         sources = Sources(now, entropy)

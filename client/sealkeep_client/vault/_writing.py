@@ -45,7 +45,8 @@ class Writing:
             key=key,
             title=title or (known.title if known else key.source),
             type=kind or (known.type if known else ConversationType.UNKNOWN),
-            rank=self._core.sources.now(),
+            # The newest rank counts: also within one millisecond, and where the clock went back.
+            rank=max(self._core.sources.now(), known.rank + 1 if known else 0),
             extension=known.extension if known else None,
         )
         if known is None or (wanted.title, wanted.type) != (known.title, known.type):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from sealkeep_protocol.types import DeviceId, ObjectId, Seq
 SEGMENT_ITEM, TRAILER = 1, 0
 MAX_ANSWER = 1 << 20
 MAX_ITEM = 400_000  # a page item: header, summary and body
+_SECONDS = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +227,11 @@ class ProblemAnswer:
     refusal: str | None
 
 
-def decode_problem(status: int, data: bytes) -> ProblemAnswer:
-    """Decode `application/problem+json`. Raises `TransportError` for anything else than a problem of §9.1."""
+def decode_problem(status: int, data: bytes, retry_after: str = "") -> ProblemAnswer:
+    """Decode `application/problem+json`, with the header `Retry-After` in seconds, where there is one.
+
+    Raises `TransportError` for anything else than a problem of §9.1.
+    """
     # ERR-01: "A client MUST take an answer that is not one of these problems, not the expected media type, or cut short,
     # as a broken line (retryable), never as an empty result. A well-formed problem with a code that it does not know is
     # final with a status below 500."
@@ -245,6 +250,9 @@ def decode_problem(status: int, data: bytes) -> ProblemAnswer:
     # The relay's own words are not shown: they are a peer's input.
     known = PROBLEMS[code]
     title = known.title[0].lower() + known.title[1:].rstrip(".")
-    refused = RefusedError(code, f"the relay refused: {title}", status=status, retryable=known.retryable)
+    wait = float(retry_after) if _SECONDS.fullmatch(retry_after) else None  # a date is nothing that this relay sends
+    refused = RefusedError(
+        code, f"the relay refused: {title}", status=status, retryable=known.retryable, retry_after=wait
+    )
     refusal = problem.get("refusal")
     return ProblemAnswer(refused, refusal if isinstance(refusal, str) and len(refusal) <= 4096 else None)

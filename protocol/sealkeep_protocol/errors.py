@@ -95,13 +95,17 @@ class HistoryError(PeerError):
 
 
 class RefusedError(SealkeepError):
-    """The relay refused, as an honest relay may. `code` is a problem code of spec §9.1, `status` the HTTP status."""
+    """The relay refused, as an honest relay may. `code` is a problem code of spec §9.1, `status` the HTTP status;
+    `retry_after` is what it asks to wait before the same again, in seconds, where it says."""
 
-    def __init__(self, code: str, message: str, *, status: int, retryable: bool = False) -> None:
+    def __init__(
+        self, code: str, message: str, *, status: int, retryable: bool = False, retry_after: float | None = None
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.status = status
         self.retryable = retryable
+        self.retry_after = retry_after
 
 
 class TransportError(SealkeepError):

@@ -33,7 +33,7 @@ PROBLEMS: dict[str, Problem] = {
     "media-type": Problem(415, "The body has a media type or coding that this address does not take."),
     "invalid": Problem(422, "The request breaks a rule of the protocol."),
     "pinned": Problem(422, "The pin of a removed device does not allow this."),
-    "busy": Problem(429, "Too many requests or connections.", retryable=True),
+    "busy": Problem(429, "Too many requests, connections or roster entries.", retryable=True),
     "headers-too-large": Problem(431, "The request's header exceeds a limit of this relay."),
     "internal": Problem(500, "The relay met a fault of its own; nothing was stored.", retryable=True),
     "unavailable": Problem(503, "The relay cannot take this right now.", retryable=True),

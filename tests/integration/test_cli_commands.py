@@ -487,9 +487,10 @@ def test_unreadable_segments_are_told(
 
 
 def test_watching_survives_being_offline(phone: Path, sealkeep: Sealkeep, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sealkeep_client.cli import _sync
-    from sealkeep_client.vault import SyncSummary, Vault
-    from sealkeep_protocol.errors import StoreError, TransportError
+    from sealkeep_client.vault import SyncSummary
+    from sealkeep_client.vault._background import Wake
+    from sealkeep_client.vault._relaying import Relaying
+    from sealkeep_protocol.errors import RefusedError, StoreError, TransportError
 
     steps: list[SyncSummary | Exception] = [
         SyncSummary(0, 0, 0, 0, ()),
@@ -498,33 +499,41 @@ def test_watching_survives_being_offline(phone: Path, sealkeep: Sealkeep, monkey
         SyncSummary(0, 0, 0, 0, ()),
         SyncSummary(0, 0, 0, 0, ()),
         SyncSummary(3, 0, 1, 0, ()),
+        RefusedError("quota", "the relay refused: the account has no room left", status=507),
+        SyncSummary(2, 0, 1, 0, ()),
+        SyncSummary(0, 0, 0, 0, ()),
         StoreError("the disk is full"),
     ]
     waited: list[float] = []
 
-    async def sync(_: Vault, progress: object = None) -> SyncSummary:
+    async def sync(_: Relaying, progress: object = None, writes: bool = True) -> SyncSummary:
         step = steps.pop(0)
         if isinstance(step, Exception):
             raise step
         return step
 
-    async def sleep(seconds: float) -> None:
+    async def sleep(_: Wake, seconds: float, *, least: float) -> None:
         waited.append(seconds)
 
-    monkeypatch.setattr(Vault, "sync", sync)
-    monkeypatch.setattr(_sync.asyncio, "sleep", sleep)
+    monkeypatch.setattr(Relaying, "sync", sync)
+    monkeypatch.setattr(Wake, "sleep", sleep)
     said = sealkeep(phone, "sync", "--watch", "--interval", "30")
     assert said.status == 1
     assert said.out.splitlines() == [
         "Everything is in step.",
         "Everything is in step.",
         "Received 3 records, sent 0 records.",
+        "Received 2 records, sent 0 records.",
+        "Everything is in step.",
     ]
     assert said.err.splitlines() == [
-        "sealkeep: the relay cannot be reached: everything is safe on this device; trying again every 30 seconds",
+        "sealkeep: the relay cannot be reached: everything is safe on this device; trying again until it works",
+        "sealkeep: the relay refused: the account has no room left: what waits is safe on this device, and what others"
+        " write is fetched; ask whoever runs the relay for more room",
         "sealkeep: the disk is full",
     ]
-    assert waited == [30.0] * 6
+    assert [waited[0], *waited[3:]] == [30.0] * 7
+    assert 0 < waited[1] <= waited[2] * 2 < 30
 
 
 def test_the_default_name_is_the_host_name(monkeypatch: pytest.MonkeyPatch) -> None:

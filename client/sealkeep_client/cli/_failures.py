@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -140,6 +141,8 @@ def _failed(error: SealkeepError) -> str:
         return f"{error}: everything is safe on this device; it goes on when the relay can be reached again"
     if isinstance(error, RefusedError):
         advice = _REFUSALS.get(error.code, "everything is safe on this device")
+        if error.retry_after is not None and error.retry_after > 60:
+            advice = f"everything is safe on this device; try again in {math.ceil(error.retry_after / 60)} minutes"
         return f"the relay refuses: {error} ({error.code}); {advice}"
     if isinstance(error, SourceError):
         return f"{error}; nothing was imported"

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from sealkeep_client.cli._app import App, json_option, pass_app
 from sealkeep_client.cli._output import ago, count, print_json, print_pairs, say, size
 from sealkeep_client.cli._progress import progress_bar
-from sealkeep_protocol.errors import PeerError, SealkeepError
+from sealkeep_client.cli._watch import Watch, peer_error, tell_sync, warn_unreadable
 
 if TYPE_CHECKING:
-    from sealkeep_client.vault import Status, SyncSummary, Vault, VerifyReport
+    from sealkeep_client.vault import Status, Vault, VerifyReport
 
 
 @click.command()
@@ -25,58 +24,22 @@ if TYPE_CHECKING:
     default=15.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long --watch waits between two looks.",
+    help="How long --watch waits between two looks, where all is well.",
 )
 @json_option
 @pass_app
 def sync_command(app: App, watch: bool, interval: float, as_json: bool) -> None:
     """Send and fetch what is new."""
 
-    async def once(vault: Vault) -> SyncSummary:
-        with progress_bar(quiet=as_json) as progress:
-            return await vault.sync(progress=progress)
-
     async def work(vault: Vault) -> None:
-        if not watch:
-            _tell(await once(vault), as_json, always=True)
+        if watch:
+            await Watch(vault, as_json).run(interval)
             return
-        first, offline = True, False
-        while True:
-            try:
-                summary = await once(vault)
-            except SealkeepError as error:
-                if not error.retryable:
-                    raise
-                if not offline:
-                    say(f"{error}: everything is safe on this device; trying again every {interval:g} seconds")
-                offline = True
-            else:
-                _tell(summary, as_json, always=first or offline)
-                first = offline = False
-            await asyncio.sleep(interval)
+        with progress_bar(quiet=as_json) as progress:
+            summary = await vault.sync(progress=progress)
+        tell_sync(summary, as_json, always=True)
 
     app.with_vault(work)
-
-
-def _tell(summary: SyncSummary, as_json: bool, *, always: bool) -> None:
-    if as_json:
-        if always or summary.received or summary.sent:
-            print_json(
-                {
-                    "type": "sync",
-                    "received": summary.received,
-                    "sent": summary.sent,
-                    "segments_received": summary.segments_received,
-                    "segments_sent": summary.segments_sent,
-                    "unreadable": [_peer_error(error) for error in summary.unreadable],
-                }
-            )
-        return
-    _warn(summary.unreadable)
-    if summary.received or summary.sent:
-        click.echo(f"Received {count(summary.received, 'record')}, sent {count(summary.sent, 'record')}.")
-    elif always:
-        click.echo("Everything is in step.")
 
 
 @click.command()
@@ -153,23 +116,13 @@ def verify_command(app: App, as_json: bool) -> None:
                 "segments": report.segments,
                 "records": report.records,
                 "bytes": report.bytes,
-                "unreadable": [_peer_error(error) for error in report.unreadable],
+                "unreadable": [peer_error(error) for error in report.unreadable],
             }
         )
         return
-    _warn(report.unreadable)
+    warn_unreadable(report.unreadable)
     click.echo(
         f"Verified: {count(report.records, 'record')} in {count(report.segments, 'segment')} ({size(report.bytes)}),"
         f" {count(report.entries, 'roster entry', 'roster entries')}. The relay holds all that this device has seen,"
         " unchanged."
     )
-
-
-def _peer_error(error: PeerError) -> dict[str, Any]:
-    return {"code": error.code, "device": error.device, "seq": error.seq, "reason": str(error)}
-
-
-def _warn(unreadable: tuple[PeerError, ...]) -> None:
-    for error in unreadable:
-        advice = "; a newer sealkeep may read it" if error.code == "unsupported" else "; a device of yours wrote it so"
-        say(f"not readable: {error} ({error.code}){advice}")

@@ -55,21 +55,22 @@ class Sync:
         self._reader = Reader(self._session, floor)
         self._writer = Writer(self._session, ids, random, sent_to)
 
-    def run(self) -> Steps[SyncReport]:
-        """Sync once. Raises what the relay or its peers did wrong; nothing that fails a check is kept."""
+    def run(self, *, writes: bool = True) -> Steps[SyncReport]:
+        """Sync once, or only read. Raises what the relay or its peers did wrong; nothing that fails a check is kept."""
         try:
-            return (yield from self._run())
+            return (yield from self._run(writes))
         except RemovedError:
             raise
         except RefusedError as refused:
             yield from confirm_denial(self._session, refused)
             raise
 
-    def _run(self) -> Steps[SyncReport]:
+    def _run(self, writes: bool) -> Steps[SyncReport]:
         yield from follow_roster(self._session)
         yield from self._session.load_tail()
         heads = yield from self._reader.read()
-        yield from self._writer.write(heads.incarnation)
+        if writes:
+            yield from self._writer.write(heads.incarnation)
         return SyncReport(
             self._session.account,
             segments_read=self._reader.segments,

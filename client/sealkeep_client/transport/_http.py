@@ -301,7 +301,8 @@ class HttpRelay:
 
     async def _raise_problem(self, response: aiohttp.ClientResponse) -> None:
         _expect_media(response, PROBLEM)
-        problem = decode_problem(response.status, await self._read(response, _MAX_PROBLEM))
+        body = await self._read(response, _MAX_PROBLEM)
+        problem = decode_problem(response.status, body, response.headers.get("Retry-After", ""))
         if problem.error.code == "epoch-stale":
             raise EpochStaleError(_base64(problem.refusal), status=response.status)
         raise problem.error

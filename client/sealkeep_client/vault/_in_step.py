@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Callable
 from sealkeep_client.vault._background import Background, Wake
 from sealkeep_client.vault._core import Core
 from sealkeep_client.vault._relaying import Relaying
-from sealkeep_client.vault._types import SyncState
-from sealkeep_protocol.errors import TransportError, UsageError
+from sealkeep_client.vault._types import OnProgress, SyncState, SyncSummary
+from sealkeep_protocol.errors import RefusedError, TransportError, UsageError
 
 
 class InStep:
@@ -22,6 +22,7 @@ class InStep:
         self._relaying = relaying
         self._wake = Wake()
         self._task: asyncio.Task[None] | None = None
+        self._full: RefusedError | None = None  # why what waits is not being sent
 
     @property
     def is_running(self) -> bool:
@@ -33,21 +34,39 @@ class InStep:
 
     @contextlib.asynccontextmanager
     async def background_sync(
-        self, *, on_state: Callable[[SyncState], None] | None, interval: float
+        self, *, on_state: Callable[[SyncState], None] | None, interval: float, progress: OnProgress | None
     ) -> AsyncIterator[None]:
         """What `Vault.background_sync` promises."""
         if self.is_running:
             raise UsageError("a background sync is running already")
         if self._core.closing:
             raise UsageError("the vault is closed")
+        self._full = None
+
+        async def sync(*, writes: bool) -> SyncSummary:
+            return await self._sync(writes, progress)
+
         background = Background(
-            self._relaying.sync, on_state=on_state, interval=interval, jitter=random.random, sleep=self._wake.sleep
+            sync, on_state=on_state, interval=interval, jitter=random.random, sleep=self._wake.sleep
         )
         self._task = asyncio.create_task(self._run(background))
         try:
             yield
         finally:
             await self.stop()
+
+    async def _sync(self, writes: bool, progress: OnProgress | None) -> SyncSummary:
+        try:
+            summary = await self._relaying.sync(progress=progress, writes=writes)
+        except RefusedError as refused:
+            if refused.code == "quota":
+                self._full = refused
+                async with self._relaying.settled:
+                    self._relaying.settled.notify_all()
+            raise
+        if writes:
+            self._full = None
+        return summary
 
     async def _run(self, background: Background) -> None:
         try:
@@ -71,11 +90,17 @@ class InStep:
                     if not self.is_running:
                         await self._relaying.sync()
                         continue
+                    self._check_room()
                     async with settled:
                         if not await self._is_uploaded(identifier):
+                            self._check_room()
                             await settled.wait()
         except TimeoutError as error:
             raise TransportError("the relay has not confirmed the record in time; it is safe on this device") from error
+
+    def _check_room(self) -> None:
+        if self._full is not None:
+            raise RefusedError(self._full.code, str(self._full), status=self._full.status)
 
     async def _is_uploaded(self, identifier: bytes) -> bool:
         found = await self._core.in_store(lambda: self._core.store.is_uploaded(identifier))

@@ -26,14 +26,15 @@ class Relaying:
         await core.relay.create_account(genesis, wraps)
         await core.in_store(lambda: core.local.put("unsent-wraps", None))
 
-    async def sync(self, *, progress: OnProgress | None = None) -> SyncSummary:
+    async def sync(self, *, progress: OnProgress | None = None, writes: bool = True) -> SyncSummary:
+        """What `Vault.sync` promises; without `writes` it only reads."""
         core = self._core
         async with core.exclusive:
             await self.register()
             # On the store's thread, behind what a sync that was cancelled may still have under way there.
             sync = await core.in_store(self._make_sync)
             try:
-                report = await core.drive(sync.run(), progress)
+                report = await core.drive(sync.run(writes=writes), progress)
             finally:
                 async with self.settled:
                     self.settled.notify_all()

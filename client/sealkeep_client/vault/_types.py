@@ -153,9 +153,10 @@ class VerifyReport:
 
 @dataclass(frozen=True, slots=True)
 class SyncState:
-    """What the background sync is doing. `error` says why it is offline or has stopped, `retry_in` in seconds."""
+    """What the background sync is doing. `error` says why it is offline, only reads (`full`: the relay has no room for
+    what waits here) or has stopped; `retry_in` is in seconds."""
 
-    state: Literal["syncing", "idle", "offline", "stopped"]
+    state: Literal["syncing", "idle", "offline", "full", "stopped"]
     error: Exception | None = None
     retry_in: float | None = None
     summary: SyncSummary | None = None

@@ -218,7 +218,8 @@ class Vault:
     async def uploaded(self, record: Record | bytes, *, timeout: float | None = None) -> None:
         """Wait until the relay has a record durably. Syncs itself where no background sync is running.
 
-        Raises `TransportError` when `timeout` seconds pass first, and `UsageError` for a record that is not here.
+        Raises `TransportError` when `timeout` seconds pass first, `RefusedError` (`quota`) where the relay has no room,
+        and `UsageError` for a record that is not here.
         """
         identifier = record if isinstance(record, bytes) else record.id
         await self._in_step.uploaded(identifier, timeout=timeout)
@@ -283,10 +284,18 @@ class Vault:
         return await self._relaying.sync(progress=progress)
 
     def background_sync(
-        self, *, on_state: Callable[[SyncState], None] | None = None, interval: float = 15.0
+        self,
+        *,
+        on_state: Callable[[SyncState], None] | None = None,
+        interval: float = 15.0,
+        progress: OnProgress | None = None,
     ) -> contextlib.AbstractAsyncContextManager[None]:
-        """Sync as long as the block runs: after every write, and every `interval` seconds. Offline is normal."""
-        return self._in_step.background_sync(on_state=on_state, interval=interval)
+        """Sync as long as the block runs: after every write, and every `interval` seconds.
+
+        Offline is normal: it waits longer and longer, and as long as the relay asks. Where the relay has no room for what
+        waits here (`full`) it goes on reading, and tries to write from time to time.
+        """
+        return self._in_step.background_sync(on_state=on_state, interval=interval, progress=progress)
 
     async def verify(self, *, progress: OnProgress | None = None) -> VerifyReport:
         """Read everything again from the relay and prove it against what this device has. Changes nothing."""

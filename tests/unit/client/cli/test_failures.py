@@ -49,6 +49,17 @@ def test_which_promise(code: str, promise: str) -> None:
     assert f"promise  {promise}: " in explain(kind(code, "x")).lines[1]
 
 
+def test_when_a_busy_relay_is_to_be_tried_again() -> None:
+    for seconds, when in (
+        (None, "in a minute"),
+        (5.0, "in a minute"),
+        (61.0, "in 2 minutes"),
+        (3600.0, "in 60 minutes"),
+    ):
+        busy = RefusedError("busy", "too many", status=429, retryable=True, retry_after=seconds)
+        assert explain(busy).lines[0].endswith(f"everything is safe on this device; try again {when}")
+
+
 def test_a_copied_home_does_not_blame_the_relay() -> None:
     assert not any("the relay seems" in line for line in explain(HistoryError("clone", "continued elsewhere")).lines)
 

@@ -172,6 +172,24 @@ def test_every_problem_is_read(code: str) -> None:
     assert "secret" not in repr(error)
 
 
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("0", 0),
+        ("37", 37),
+        ("", None),
+        ("soon", None),
+        ("-1", None),
+        ("1.5", None),
+        ("9" * 40, None),
+        ("١٢", None),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+    ],
+)
+def test_what_a_busy_relay_asks_to_wait(header: str, seconds: float | None) -> None:
+    assert decode_problem(429, problem("busy"), header).error.retry_after == seconds
+
+
 @pytest.mark.parametrize(("status", "retryable"), [(400, False), (418, False), (499, False), (500, True), (599, True)])
 def test_an_unknown_problem_is_final_below_500(status: int, retryable: bool) -> None:
     """ERR-01."""

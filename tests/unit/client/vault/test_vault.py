@@ -441,22 +441,64 @@ async def test_uploaded_with_a_background_sync(person: Person) -> None:
         pass
 
 
-async def test_a_background_sync_that_stops_tells_those_who_wait(
-    person: Person, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("code", "state"), [("forbidden", "stopped"), ("quota", "full")])
+async def test_a_background_sync_that_cannot_write_tells_those_who_wait(
+    person: Person, monkeypatch: pytest.MonkeyPatch, code: str, state: str
 ) -> None:
-    """They sync themselves then, and meet the error."""
+    """Where it has stopped they sync themselves, and meet the error."""
     phone = await person.create()
     record = await phone.append(await phone.conversation("telegram:user:42"), Text("hi"))
 
     async def refuse(*_: object) -> None:
-        raise RefusedError("quota", "the relay refused", status=507)
+        raise RefusedError(code, "the relay refused", status=507)
 
     monkeypatch.setattr(HttpRelay, "append", refuse)
     states: list[SyncState] = []
     async with phone.background_sync(on_state=states.append):
-        with pytest.raises(RefusedError):
-            await phone.uploaded(record, timeout=20)
-    assert states[-1].state == "stopped"
+        waiting = [asyncio.create_task(phone.uploaded(record, timeout=20)) for _ in range(2)]
+        refused = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [getattr(error, "code", error) for error in refused] == [code, code]
+    assert states[-1].state == state
+
+
+async def test_a_full_relay_is_read_all_the_same(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What others write arrives; what waits here is sent once there is room."""
+    phone = await person.create()
+    chat = await phone.conversation("telegram:user:42")
+    laptop = await person.recover()
+    await laptop.sync()
+    waits = await phone.append(chat, Text("waits"))
+    append, tried = HttpRelay.append, 0
+
+    async def refuse(self: HttpRelay, items: Any) -> Any:
+        nonlocal tried
+        if self is not phone._core.relay:
+            return await append(self, items)
+        tried += 1
+        raise RefusedError("quota", "the relay refused", status=507)
+
+    moved = asyncio.Event()
+    states: list[SyncState] = []
+
+    def note(state: SyncState) -> None:
+        states.append(state)
+        moved.set()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(HttpRelay, "append", refuse)
+        async with asyncio.timeout(20), phone.background_sync(on_state=note, interval=0.01):
+            for n in range(3):
+                await laptop.append(chat, Text(f"{n}"))
+                await laptop.sync()
+                while len(await texts(phone, chat)) < n + 2:
+                    moved.clear()
+                    await moved.wait()
+            patch.undo()
+            while not await phone._core.in_store(lambda: phone._core.store.is_uploaded(waits.id)):
+                moved.clear()
+                await moved.wait()
+    assert {state.state for state in states} == {"syncing", "full", "idle"}
+    assert tried < len([state for state in states if state.state == "full"])
 
 
 async def test_uploaded_has_a_timeout(person: Person, tmp_path: Path) -> None:

@@ -1,0 +1,104 @@
+"""What a person sees of syncs: of one, and of those that go on until stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sealkeep_client.cli._output import count, print_json, say
+from sealkeep_client.cli._progress import progress_bar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sealkeep_client.vault import Progress, SyncState, SyncSummary, Vault
+    from sealkeep_protocol.errors import PeerError
+
+
+class Watch:
+    """Syncs until stopped, and tells news as they come; what is wrong it tells once, until it is well again."""
+
+    def __init__(self, vault: Vault, as_json: bool) -> None:
+        self._vault = vault
+        self._as_json = as_json
+        self._first = True
+        self._trouble: str | None = None  # the state that was told last
+        self._bar = ExitStack()
+        self._report: Callable[[Progress], None] | None = None
+
+    async def run(self, interval: float) -> None:
+        """Raises what trying again cannot mend."""
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def show(state: SyncState) -> None:
+            try:
+                self._show(state)
+                if state.state == "stopped":
+                    raise state.error or AssertionError
+            except Exception as error:  # a pipe that nobody reads, say: whoever called is to know
+                if not ended.done():
+                    ended.set_exception(error)
+
+        with self._bar:
+            async with self._vault.background_sync(on_state=show, interval=interval, progress=self._progress):
+                await ended
+
+    def _progress(self, step: Progress) -> None:
+        if self._report is not None:
+            self._report(step)
+
+    def _show(self, state: SyncState) -> None:
+        if state.state == "syncing":
+            self._report = self._bar.enter_context(progress_bar(quiet=self._as_json))
+            return
+        self._bar.close()
+        self._report = None
+        if state.summary is not None:
+            is_well_again = state.state == "idle" and (self._first or self._trouble is not None)
+            tell_sync(state.summary, self._as_json, always=is_well_again)
+            self._first = False
+        if state.state in ("offline", "full") and state.state != self._trouble:
+            advice = _TRYING if state.state == "offline" else _FULL
+            say(f"{state.error}: {advice}")
+        self._trouble = state.state if state.state in ("offline", "full") else None
+
+
+_TRYING = "everything is safe on this device; trying again until it works"
+_FULL = "what waits is safe on this device, and what others write is fetched; ask whoever runs the relay for more room"
+
+
+def tell_sync(summary: SyncSummary, as_json: bool, *, always: bool) -> None:
+    """Tell what one sync did; where it did nothing, only with `always`."""
+    if as_json:
+        if always or summary.received or summary.sent:
+            print_json(
+                {
+                    "type": "sync",
+                    "received": summary.received,
+                    "sent": summary.sent,
+                    "segments_received": summary.segments_received,
+                    "segments_sent": summary.segments_sent,
+                    "unreadable": [peer_error(error) for error in summary.unreadable],
+                }
+            )
+        return
+    warn_unreadable(summary.unreadable)
+    if summary.received or summary.sent:
+        click.echo(f"Received {count(summary.received, 'record')}, sent {count(summary.sent, 'record')}.")
+    elif always:
+        click.echo("Everything is in step.")
+
+
+def peer_error(error: PeerError) -> dict[str, Any]:
+    """An unreadable segment, for `--json`."""
+    return {"code": error.code, "device": error.device, "seq": error.seq, "reason": str(error)}
+
+
+def warn_unreadable(unreadable: tuple[PeerError, ...]) -> None:
+    """Say on standard error which segments could not be read, and why."""
+    for error in unreadable:
+        advice = "; a newer sealkeep may read it" if error.code == "unsupported" else "; a device of yours wrote it so"
+        say(f"not readable: {error} ({error.code}){advice}")

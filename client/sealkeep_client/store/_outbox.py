@@ -213,15 +213,23 @@ class Outbox:
         self._handed_out = [span for span in self._handed_out if span[:5] not in taken]
 
     def _take(self, span: Span) -> None:
-        """Take a range out of the one that it is in; what stands before and behind it goes on waiting."""
+        """Take a range out of those that it is in: several, where refused segments were put back."""
+        first = span.first
+        while first <= span.last:
+            row = self._database.row(
+                "SELECT n, first, last FROM outbox WHERE kind = ? AND class = ? AND run = ? AND position = ?"
+                " AND first <= ? ORDER BY first DESC LIMIT 1",
+                (*span[:4], first),
+            )
+            if row is None or row[2] < first:
+                raise UsageError("a segment carries records that do not wait any more")
+            last = min(row[2], span.last)
+            self._cut(row, span._replace(first=first, last=last))
+            first = last + 1
+
+    def _cut(self, row: tuple[int, int, int], span: Span) -> None:
+        """Take a range out of the one row that it is in; what stands before and behind it goes on waiting."""
         database = self._database
-        row = database.row(
-            "SELECT n, first, last FROM outbox WHERE kind = ? AND class = ? AND run = ? AND position = ?"
-            " AND first <= ? ORDER BY first DESC LIMIT 1",
-            span[:5],
-        )
-        if row is None or row[2] < span.last:
-            raise UsageError("a segment carries records that do not wait any more")
         number, first, last = row
         if last > span.last:
             rest = span._replace(first=span.last + 1, last=last)

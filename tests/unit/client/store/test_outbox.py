@@ -109,6 +109,24 @@ def test_a_refusal_puts_back_in_order_what_it_and_later_ones_carried(store: Stor
     assert store.outbox.refusals() == [(2, b"\x02" * 32, b"signed")]
 
 
+def test_what_was_put_back_in_parts_is_carried_as_one(store: Store) -> None:
+    """After a refusal bodies may be cut elsewhere: across the parts, and within them."""
+    run = store.outbox.start_run()
+    store.put(messages(0, 12), upload=HISTORY, run=run)
+    for seq in (1, 2, 3):
+        batch = store.outbox.read(HISTORY, limit=3)
+        assert batch is not None
+        store.outbox.add_pending(seq, b"h", b"s", b"b", batch.carried())
+    store.outbox.refuse(1, b"\x02" * 32, b"signed")
+    assert ranges(store) == 4
+    for seq, wanted, count in ((1, [0, 1, 2, 3], 4), (2, [4, 5, 6, 7, 8, 9, 10], 7), (3, [11], 1)):
+        batch = store.outbox.read(HISTORY, limit=8)
+        assert batch is not None
+        assert [record.source for record in batch.records[:count]] == wanted  # type: ignore[union-attr]
+        store.outbox.add_pending(seq, b"h", b"s", b"b", batch.carried(count))
+    assert store.outbox.waiting() == []
+
+
 def test_nothing_is_carried_twice(store: Store) -> None:
     store.put(messages(0, 4), upload=LIVE)
     batch = store.outbox.read(LIVE, limit=2)

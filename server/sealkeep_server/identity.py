@@ -33,17 +33,30 @@ class TokenKeys:
     """
 
     def __init__(self, data: Path, *, now: float, max_age: float) -> None:
-        path = data / "token-keys"
-        stored = _load_or_make(path, lambda: _new_key(now))
+        self._path = data / "token-keys"
+        self._max_age = max_age
+        stored = _load_or_make(self._path, lambda: _new_key(now))
         if not stored or len(stored) % _RECORD:
-            raise OpenError(f"{path} does not hold token keys")
-        records = [stored[start : start + _RECORD] for start in range(0, len(stored), _RECORD)]
-        made = int.from_bytes(records[-1][KEY_ID_SIZE : KEY_ID_SIZE + _TIME_SIZE], "big")
-        if now - made > max_age:
-            records = [records[-1], _new_key(now)]
-            _write(path, b"".join(records))
+            raise OpenError(f"{self._path} does not hold token keys")
+        self._use([stored[start : start + _RECORD] for start in range(0, len(stored), _RECORD)])
+        self.renew(now)
+
+    def renew(self, now: float) -> None:
+        """Replace the newest key when it is too old. Raises `OpenError` where that cannot be written: the old one stays."""
+        made = int.from_bytes(self._newest[KEY_ID_SIZE : KEY_ID_SIZE + _TIME_SIZE], "big")
+        if now - made > self._max_age:
+            records = [self._newest, _new_key(now)]
+            _write(self._path, b"".join(records))
+            self._use(records)
+
+    def _use(self, records: list[bytes]) -> None:
+        self._newest = records[-1]
         self._keys = {record[:KEY_ID_SIZE]: record[-KEY_SIZE:] for record in records}
-        self.newest = records[-1][:KEY_ID_SIZE]
+
+    @property
+    def newest(self) -> bytes:
+        """The id of the key that tokens are made with now."""
+        return self._newest[:KEY_ID_SIZE]
 
     def __getitem__(self, key_id: bytes) -> bytes:
         """The key of an id. Raises `KeyError`."""

@@ -26,13 +26,14 @@ def _setting(default: Number, about: str, *, announced: bool = False, least: flo
 class Settings:
     """Limits in bytes, counts and seconds. Raises `ValueError`, naming the field, for a value that cannot be.
 
-    Memory is bounded by `connections` times `header_bytes`, plus `transfers` times about three items.
+    Memory is bounded by `connections` times `header_bytes`, plus `transfers` times about three items, plus
+    `arriving_bytes`, plus some times `cached_roster_bytes`; readers of rosters hold two entries each.
     """
 
     # Sizes of what a peer sends.
     body_bytes: int = _setting(64 * MIB, "largest body of a request", announced=True, least=64 * KIB)
     object_bytes: int = _setting(
-        4 * MIB, "largest body that is one object (a roster entry with its wraps)", announced=True, least=64 * KIB
+        320 * KIB, "largest body that is one object (a roster entry with its wraps)", announced=True, least=64 * KIB
     )
     item_bytes: int = _setting(
         336 * KIB, "largest item of a batch: a header, a summary and a body", announced=True, least=330 * KIB
@@ -57,6 +58,7 @@ class Settings:
     connections: int = _setting(2048, "connections")
     account_requests: int = _setting(32, "requests of one account at a time")
     transfers: int = _setting(128, "batches and pages under way at a time; each holds a few items in memory")
+    arriving_bytes: int = _setting(64 * MIB, "bytes of bodies that are one object, arriving at a time", least=64 * KIB)
     retry_after_seconds: int = _setting(1, "what a busy relay asks its peers to wait")
 
     # Roster entries (spec §5.5); those of recovery keys that no device set are not limited.
@@ -74,6 +76,7 @@ class Settings:
     group_jobs: int = _setting(256, "most writes that share one commit")
     checkpoint_idle_seconds: float = _setting(2.0, "idle time after which the write-ahead log is emptied", least=0.01)
     cached_accounts: int = _setting(10_000, "accounts whose roster is kept in memory")
+    cached_roster_bytes: int = _setting(32 * MIB, "bytes of the entries of those rosters, in all")
 
     def __post_init__(self) -> None:
         for setting in fields(self):

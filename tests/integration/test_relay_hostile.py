@@ -22,6 +22,7 @@ OPTIONS = (
     *("--header-seconds", "0.6", "--idle-seconds", "1", "--body-seconds", "0.6", "--linger-seconds", "0.3"),
     *("--rate-bytes", "1000", "--rate-grace-seconds", "1", "--header-bytes", "8192", "--body-bytes", "1000000"),
     *("--connections", "60", "--account-requests", "4", "--transfers", "6", "--object-bytes", "100000"),
+    *("--arriving-bytes", "200000"),
 )
 
 
@@ -400,6 +401,22 @@ async def test_one_account_cannot_take_all_turns(relay: RelayProcess, client: Re
         assert answer.headers["Retry-After"] == "1"
         for _, writer in raws:
             writer.close()
+
+
+async def test_bodies_that_are_held_whole_are_bounded_over_all_peers(relay: RelayProcess, client: RelayClient) -> None:
+    """REL-03: they need no token. Who would need too much is told to come back, and has taken nothing from the others."""
+    head = post("/v1/accounts", length=90_000)
+    async with connect(relay) as first, connect(relay) as second, connect(relay) as third:
+        for raw in (first, second):
+            await raw.send(head + bytes(80_000))
+        assert (await client.request("GET", "/health")).status == 200
+        await third.send(head + bytes(80_000))
+        assert await third.problem() == "busy"
+        owner = Owner()
+        assert (await client.create(owner)).status == 201  # a body of the usual size fits in
+    async with connect(relay) as fourth:
+        await fourth.send(head + bytes(90_000))
+        assert await fourth.problem() == "malformed"
 
 
 async def test_transfers_are_bounded_over_all_accounts(relay: RelayProcess, client: RelayClient) -> None:

@@ -76,10 +76,39 @@ async def chunks(request: web.BaseRequest, settings: Settings, limit: int) -> As
         yield chunk
 
 
-async def whole(request: web.BaseRequest, settings: Settings, limit: int) -> bytes:
-    """A body that is one object."""
+class Room:
+    """Memory for bodies that are held whole, of all peers together: anybody may send one, with or without a token."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def take(self, size: int) -> bool:
+        """Take so many bytes; False where they are not there."""
+        if size > self._left:
+            return False
+        self._left -= size
+        return True
+
+    def give_back(self, size: int) -> None:
+        self._left += size
+
+
+async def whole(request: web.BaseRequest, settings: Settings, limit: int, room: Room | None = None) -> bytes:
+    """A body that is one object. Raises `ProblemError` as `chunks` does, and `busy` where there is no room for it."""
     check_media_type(request, MEDIA_TYPE)
-    return b"".join([chunk async for chunk in chunks(request, settings, limit)])
+    parts: list[bytes] = []
+    held = 0
+    try:
+        async for chunk in chunks(request, settings, limit):
+            if room is not None:
+                if not room.take(len(chunk)):
+                    raise ProblemError("busy", headers={"Retry-After": str(settings.retry_after_seconds)}, close=True)
+                held += len(chunk)
+            parts.append(chunk)
+        return b"".join(parts)
+    finally:
+        if room is not None:
+            room.give_back(held)
 
 
 async def stream(

@@ -39,6 +39,7 @@ class Routes:
         self._settings = relay.settings
         self._by_account: Counter[AccountId] = Counter()
         self._transfers = 0
+        self._room = _bodies.Room(self._settings.arriving_bytes)
         account = "/v1/accounts/(?P<account>[0-9a-f]{64})"
         # REL-01 covers reserved routes too: what is not here is `not-found`.
         table: list[tuple[str, dict[str, Callable[..., Answer]]]] = [
@@ -187,7 +188,8 @@ class Routes:
         return await self._relay.tokens.check(account, token.strip())
 
     async def _pair(self, request: web.BaseRequest, limit: int) -> list[cbor.Item]:
-        value = cbor.decode(await _bodies.whole(request, self._settings, limit), limit=limit, items=_MAX_ITEMS)
+        body = await _bodies.whole(request, self._settings, limit, self._room)
+        value = cbor.decode(body, limit=limit, items=_MAX_ITEMS)
         if not isinstance(value, list) or len(value) != 2:
             raise ProblemError("malformed", "The body is an array of two.")
         return value

@@ -24,12 +24,16 @@ class Account:
 
     roster: Roster
     log: tuple[Logged, ...]
+    size: int  # bytes of the entries
 
     @classmethod
-    def after(cls, before: Account | None, roster: Roster, accepted: int) -> Account:
-        """The account with one more entry, taken at `accepted` (ms since 1970)."""
+    def after(cls, before: Account | None, roster: Roster, entry: Entry) -> Account:
+        """The account with one more entry, which led to this roster."""
         signer = roster.last.signer if roster.last is not None else Signer.device(1)
-        return cls(roster, (*(before.log if before is not None else ()), Logged(signer, accepted)))
+        logged, size = Logged(signer, entry.accepted), len(entry.entry)
+        return (
+            cls(roster, (logged,), size) if before is None else cls(roster, (*before.log, logged), before.size + size)
+        )
 
     @property
     def accepted(self) -> int:
@@ -46,12 +50,17 @@ def _stored(entry: bytes, before: Account | None) -> Roster:
 
 
 class Accounts:
-    """Takes and gives rosters. `now` gives seconds since 1970; `cached` bounds the states kept in memory."""
+    """Takes and gives rosters. `now` gives seconds since 1970; the states kept in memory are at most `cached`, of entries
+    of `cached_bytes` in all."""
 
-    def __init__(self, store: Store, *, now: Callable[[], float], cached: int, limit: EntryLimit) -> None:
+    def __init__(
+        self, store: Store, *, now: Callable[[], float], cached: int, cached_bytes: int, limit: EntryLimit
+    ) -> None:
         self._store = store
         self._now = now
         self._cached = cached
+        self._cached_bytes = cached_bytes
+        self._size = 0  # of all states
         self._limit = limit
         self._states: OrderedDict[AccountId, Account] = OrderedDict()
 
@@ -71,7 +80,7 @@ class Accounts:
             if stored[0].entry != genesis:  # the same content under another signature
                 raise ProblemError("fork", "This account was made with another signature.") from None
             return roster.account, False
-        self._keep(Account.after(None, roster, entry.accepted))
+        self._keep(Account.after(None, roster, entry))
         return roster.account, True
 
     async def get(self, account: AccountId) -> Account:
@@ -90,7 +99,7 @@ class Accounts:
             first = 0 if state is None else state.roster.number + 1
             entries = await self._store.entries(account, first, _ENTRIES_AT_ONCE)
             for entry in entries:
-                state = Account.after(state, _stored(entry.entry, state), entry.accepted)
+                state = Account.after(state, _stored(entry.entry, state), entry)
             if len(entries) < _ENTRIES_AT_ONCE:
                 break
         if state is None:
@@ -99,10 +108,12 @@ class Accounts:
         return state
 
     def _keep(self, state: Account) -> None:
+        before = self._states.pop(state.roster.account, None)
+        self._size += state.size - (before.size if before is not None else 0)
         self._states[state.roster.account] = state
-        self._states.move_to_end(state.roster.account)
-        if len(self._states) > self._cached:
-            self._states.popitem(last=False)
+        while len(self._states) > self._cached or (self._size > self._cached_bytes and len(self._states) > 1):
+            _, gone = self._states.popitem(last=False)
+            self._size -= gone.size
 
     async def open(self, account: AccountId) -> Account:
         """As `get`, for an account that is in use. Raises `ProblemError` (`not-found`, `closed`)."""
@@ -142,7 +153,7 @@ class Accounts:
         # ROS-15: "A relay MUST accept a rotating entry only together with all its wraps."
         roster.check_wraps(wraps)
         entry = Entry(roster.number, data, self._now_ms())
-        after = Account.after(state, roster, entry.accepted)
+        after = Account.after(state, roster, entry)
         self._check_limit(state, after.log[-1])
         try:
             await self._store.append_entry(account, roster.head, entry, _wraps(roster, wraps), _pins(roster))
@@ -163,7 +174,7 @@ class Accounts:
             seconds = -(-wait // 1000)
             raise ProblemError(
                 "busy",
-                "This device, or those it added, changed the roster too often. A first recovery key may always.",
+                "This device, or what it descends from or brought in, changed the roster too often; the recovery kit may.",
                 headers={"Retry-After": str(seconds)},
             )
 
@@ -176,7 +187,8 @@ class Accounts:
 
     async def _entries(self, account: AccountId, first: int, last: int) -> AsyncIterator[list[bytes]]:
         while first <= last:
-            entries = await self._store.entries(account, first, min(_ENTRIES_AT_ONCE, last - first + 1))
+            # Anybody may read, and slowly: nobody holds more than one at a time.
+            entries = await self._store.entries(account, first, 1)
             yield [entry.entry for entry in entries]
             first += len(entries)
 

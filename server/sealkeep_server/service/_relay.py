@@ -43,7 +43,13 @@ class Relay:
         self.identity = identity
         self.store = store
         limit = EntryLimit(settings.roster_entries, settings.roster_reserve, int(settings.roster_seconds * 1000))
-        self.accounts = Accounts(store, now=now, cached=settings.cached_accounts, limit=limit)
+        self.accounts = Accounts(
+            store,
+            now=now,
+            cached=settings.cached_accounts,
+            cached_bytes=settings.cached_roster_bytes,
+            limit=limit,
+        )
         self.tokens = Tokens(
             self.accounts,
             identity,

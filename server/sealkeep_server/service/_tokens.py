@@ -15,9 +15,11 @@ from sealkeep_protocol.primitives import SigningKey
 from sealkeep_protocol.roster import Signer
 from sealkeep_protocol.statements import CHALLENGE_NONCE_SIZE, Challenge, verify_challenge, verify_login
 from sealkeep_protocol.types import AccountId
+from sealkeep_server import log
 from sealkeep_server.identity import TokenKeys
 from sealkeep_server.problems import ProblemError
 from sealkeep_server.service._accounts import Accounts
+from sealkeep_server.stores import OpenError
 
 # key id ‖ account ‖ signer's kind ‖ signer's number ‖ expiry in s; then the tag. Authenticated: change it with the label.
 _CLAIMS = struct.Struct(">4s32sBQQ")
@@ -71,6 +73,10 @@ class Tokens:
         return self._issue(account, said.signer)
 
     def _issue(self, account: AccountId, signer: Signer) -> Token:
+        try:
+            self._keys.renew(self._now())
+        except OpenError as error:
+            log.fault("token-keys-fault", error)  # the old key is as good as it was
         key_id = self._keys.newest
         expires = int(self._now()) + self._token_seconds
         claims = _CLAIMS.pack(key_id, account, signer.is_recovery, signer.number, expires)

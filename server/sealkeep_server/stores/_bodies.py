@@ -18,6 +18,7 @@ from sealkeep_server.stores._interface import DamagedError, StagedBody
 
 SHARD_FILES = 1024
 _SHARD_BITS = 20
+_HEX = frozenset("0123456789abcdef")
 
 
 class BodyFiles:
@@ -31,8 +32,7 @@ class BodyFiles:
         self._incoming.mkdir(mode=0o700)
         self._bodies.mkdir(mode=0o700, exist_ok=True)
         _sync_directory(data)
-        shards = [int(entry.name, 16) for entry in os.scandir(self._bodies)]
-        self._first_shard = self._shard = max(shards, default=0) + 1
+        self._first_shard = self._shard = max((shard for shard, _ in self._shards()), default=0) + 1
         self._used = 0
         self._directory: int | None = None
         self._unsynced = False
@@ -112,11 +112,14 @@ class BodyFiles:
         Returns how many were unlinked. Empty folders go too.
         """
         swept = 0
-        for shard, path in self._earlier_shards():
+        for shard, path in list(self._shards()):
+            if shard >= self._first_shard:
+                continue
             low, high = shard << _SHARD_BITS, (shard + 1) << _SHARD_BITS
             rows = named(low, high)
             for entry in list(os.scandir(path)):
-                if low | int(entry.name, 16) not in rows:
+                number = _number(entry.name, 3)
+                if number is not None and low | number not in rows:
                     with contextlib.suppress(FileNotFoundError):  # erased meanwhile
                         os.unlink(entry.path)
                         swept += 1
@@ -124,10 +127,10 @@ class BodyFiles:
                 os.rmdir(path)
         return swept
 
-    def _earlier_shards(self) -> Iterator[tuple[int, str]]:
+    def _shards(self) -> Iterator[tuple[int, str]]:
         for entry in list(os.scandir(self._bodies)):
-            shard = int(entry.name, 16)
-            if shard < self._first_shard:
+            shard = _number(entry.name, 8)
+            if shard is not None:
                 yield shard, entry.path
 
     def _next_shard(self) -> None:
@@ -144,6 +147,11 @@ class BodyFiles:
 
     def _path(self, number: int) -> Path:
         return self._bodies / f"{number >> _SHARD_BITS:08x}" / f"{number & (1 << _SHARD_BITS) - 1:03x}"
+
+
+def _number(name: str, digits: int) -> int | None:
+    """The number that one of our own files or folders is named by; None for what somebody else has put there."""
+    return int(name, 16) if len(name) == digits and set(name) <= _HEX else None
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -42,6 +42,14 @@ def test_an_item_of_the_protocol_fits_the_default_limits() -> None:
     assert Settings().item_bytes >= MAX_HEADER + SUMMARY + MAX_BODY + 32
 
 
+def test_a_roster_entry_of_the_protocol_fits_the_default_limits() -> None:
+    """REL-03: with a wrap for each of the most recipients there can be."""
+    from sealkeep_protocol.hybrid_kem import WRAP_SIZE
+    from sealkeep_protocol.roster import MAX_ENTRY
+
+    assert Settings().object_bytes >= MAX_ENTRY + 65 * (WRAP_SIZE + 3) + 16
+
+
 # Secrets
 
 

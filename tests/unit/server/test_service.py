@@ -127,19 +127,59 @@ async def test_a_token_expires(relay: Relay, owner: Owner, clock: Clock) -> None
 async def test_token_keys_are_replaced_and_the_last_one_stays_good(
     store: SqliteStore, tmp_path: Path, clock: Clock
 ) -> None:
-    """REL-07: a restart with a new key shuts nobody out whose token has not expired."""
+    """REL-07: a new key, made while the relay runs or at a start, shuts nobody out whose token has not expired."""
     relay = relay_on(store, tmp_path, clock)
     owner = Owner()
     await relay.accounts.create(owner.genesis.entry, list(owner.genesis.wraps))
-    clock.now += 31 * DAY
+    clock.now += 30 * DAY - 1
     text = await login(relay, owner, Signer.device(1))
-    renewed = relay_on(store, tmp_path, clock)
-    assert await renewed.tokens.check(owner.account, text) == Signer.device(1)
-    fresh = await login(renewed, owner, Signer.device(1))
-    assert await code(relay.tokens.check(owner.account, fresh)) == "unauthorized"  # knows no such key
+    clock.now += 100
+    fresh = await login(relay, owner, Signer.device(1))
+    assert fresh[:5] != text[:5]  # made with another key
+    restarted = relay_on(store, tmp_path, clock)
+    for one in (relay, restarted):
+        for token in (text, fresh):
+            assert await one.tokens.check(owner.account, token) == Signer.device(1)
     clock.now += 31 * DAY
     twice = relay_on(store, tmp_path, clock)
+    assert (await login(twice, owner, Signer.device(1)))[:5] != fresh[:5]
     assert await code(twice.tokens.check(owner.account, text)) == "unauthorized"
+
+
+async def test_token_keys_that_cannot_be_replaced_go_on(
+    relay: Relay, owner: Owner, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sealkeep_server import identity
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    clock.now += 31 * DAY
+    with monkeypatch.context() as patch:
+        patch.setattr(identity.os, "fsync", fail)
+        text = await login(relay, owner, Signer.device(1))
+    assert await relay.tokens.check(owner.account, text) == Signer.device(1)
+    assert (await login(relay, owner, Signer.device(1)))[:5] != text[:5]
+
+
+async def test_rosters_in_memory_are_bounded(store: SqliteStore, tmp_path: Path, clock: Clock) -> None:
+    """By number and by size; what is let go of is read again."""
+    owners = [Owner() for _ in range(6)]
+    size = len(owners[0].genesis.entry)
+    settings = Settings(cached_accounts=4, cached_roster_bytes=3 * size + 100)
+    relay = relay_on(store, tmp_path, clock, settings)
+    for owner in owners:
+        await relay.accounts.create(owner.genesis.entry, list(owner.genesis.wraps))
+        assert len(relay.accounts._states) <= 3
+    for owner in (*owners, owners[5]):
+        await change(relay, owner, added=[new_keys()])
+        assert sum(state.size for state in relay.accounts._states.values()) <= settings.cached_roster_bytes
+        assert len((await relay.accounts.get(owner.account)).roster.devices) == len(owner.devices)
+    # One that is larger than all of it is kept as long as nobody else comes.
+    for _ in range(4):
+        await change(relay, owners[0], added=[new_keys()])
+    assert list(relay.accounts._states) == [owners[0].account]
+    assert (await relay.accounts.get(owners[1].account)).roster == owners[1].roster
 
 
 async def test_a_younger_keys_close_takes_effect_after_30_days(relay: Relay, owner: Owner, clock: Clock) -> None:

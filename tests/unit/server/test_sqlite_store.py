@@ -55,6 +55,23 @@ async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
             SqliteStore.open(tmp_path)
 
 
+async def test_strange_files_are_left_alone(tmp_path: Path) -> None:
+    """A store opens and sweeps around what somebody else has put there."""
+    store = SqliteStore.open(tmp_path)
+    one = await made(store)
+    await store.append(one, 0, start(), [segment(1, await store.stage(b"x" * LARGE))])
+    await store.close()
+    [shard] = (tmp_path / "bodies").iterdir()
+    strange = [tmp_path / "bodies" / ".DS_Store", tmp_path / "bodies" / "notes", shard / "7", shard / "zzz"]
+    for path in strange:
+        path.write_text("mine")
+    store = SqliteStore.open(tmp_path)
+    await store.sweep()
+    assert all(path.exists() for path in strange)
+    assert len((await everything(store, one)).segments) == 1
+    await store.close()
+
+
 @pytest.mark.parametrize("content", [b"not a database, but long enough to be looked at" * 100, None])
 async def test_another_programs_database_is_refused(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "relay.db"

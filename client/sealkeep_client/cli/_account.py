@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sealkeep_client.cli._app import App, json_option, pass_app, run_or_tell
+from sealkeep_client.cli._kit_terminal import confirm_kit, type_kit
 from sealkeep_client.cli._output import bold, count, print_json, say
 from sealkeep_client.cli._progress import progress_bar
 from sealkeep_protocol.errors import UsageError
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from sealkeep_client.kit import RecoveryKit
     from sealkeep_client.vault import SyncSummary
 
-_KIT = "sealkeep-recovery-kit.txt"
-_LONGEST_KIT = 1 << 20
+_KIT = "sealkeep-recovery-kit.pdf"
 
 
 def _name(_: click.Context, __: click.Parameter, value: str | None) -> str:
@@ -30,9 +29,11 @@ def _name(_: click.Context, __: click.Parameter, value: str | None) -> str:
     return name
 
 
-def _kit_path(_: click.Context, __: click.Parameter, value: Path) -> Path:
-    if value.suffix.lower() != ".txt":
-        raise click.BadParameter(f"kits are .txt files in this version; `{value.name}` is none")
+def _new_kit(_: click.Context, __: click.Parameter, value: Path) -> Path:
+    from sealkeep_client.kit import ENDINGS
+
+    if value.suffix.lower() not in ENDINGS:
+        raise click.BadParameter(f"its name says what is written, by ending in {', '.join(ENDINGS)}")
     return value
 
 
@@ -48,19 +49,25 @@ _name_option: Callable[..., Any] = click.option(
     type=click.Path(dir_okay=False, path_type=Path),
     default=Path(_KIT),
     show_default=True,
-    callback=_kit_path,
+    callback=_new_kit,
     metavar="FILE",
-    help="Where the recovery kit is written; never over an existing file.",
+    help="Where the recovery kit is written: .pdf, .svg or .txt; never over an existing file.",
+)
+@click.option(
+    "--confirm/--no-confirm",
+    default=True,
+    help="Ask for two groups of the kit back, on a terminal.  [default: confirm]",
 )
 @_name_option
 @json_option
 @pass_app
-def init_command(app: App, relay: str, kit: Path, name: str, as_json: bool) -> None:
+def init_command(app: App, relay: str, kit: Path, confirm: bool, name: str, as_json: bool) -> None:
     """Begin: a new account on this device, and its recovery kit.
 
     The recovery kit is one page. It brings everything back when all devices are lost, and whoever has it can read
     everything: print it, put it in a safe place, and delete the file.
     """
+    from sealkeep_client.kit import write_kit
     from sealkeep_client.store import is_home, is_unmade
     from sealkeep_client.vault import Vault
 
@@ -70,7 +77,7 @@ def init_command(app: App, relay: str, kit: Path, name: str, as_json: bool) -> N
     written: list[RecoveryKit] = []
 
     def keep(page: RecoveryKit) -> None:
-        _write_kit(kit, page.to_text())
+        write_kit(kit, page)
         written.append(page)
 
     async def create() -> dict[str, Any]:
@@ -98,6 +105,8 @@ def init_command(app: App, relay: str, kit: Path, name: str, as_json: bool) -> N
         return
     click.echo(f"Your vault is in {app.home}, {_kept(unlock.method)}.")
     click.echo(f"Its recovery kit is {bold(str(kit))}: print it, put it in a safe place, and delete the file.")
+    if confirm:
+        confirm_kit(written[0])
     click.echo("Next: `sealkeep import PATH` takes in chat exports, `sealkeep sync` sends them, sealed, to the relay.")
 
 
@@ -105,26 +114,25 @@ def init_command(app: App, relay: str, kit: Path, name: str, as_json: bool) -> N
 @click.option("--relay", metavar="URL", help="Where the account is kept now.  [default: the relay that the kit names]")
 @click.option(
     "--kit",
-    required=True,
     type=click.Path(dir_okay=False, path_type=Path),
-    callback=_kit_path,
     metavar="FILE",
-    help="The recovery kit.",
+    help="The recovery kit, or what its QR code says, as a file.  [default: to type it, on a terminal]",
 )
 @_name_option
 @json_option
 @pass_app
-def recover_command(app: App, relay: str | None, kit: Path, name: str, as_json: bool) -> None:
+def recover_command(app: App, relay: str | None, kit: Path | None, name: str, as_json: bool) -> None:
     """Bring everything back on a new device, from the recovery kit.
 
     This device becomes a new one of the account; the others stay as they are.
     """
-    from sealkeep_client.kit import RecoveryKit
+    from sealkeep_client.kit import read_kit
     from sealkeep_client.store import is_held, is_home
     from sealkeep_client.vault import Vault
 
-    page = RecoveryKit.from_text(_read_kit(kit))
+    given = None if kit is None else read_kit(kit)
     unlock = app.unlock_begun() if is_held(app.home) else app.unlock_new()
+    page = given or type_kit()
 
     async def recover() -> tuple[dict[str, Any], SyncSummary]:
         with progress_bar(quiet=as_json) as progress:
@@ -165,23 +173,3 @@ def recover_command(app: App, relay: str | None, kit: Path, name: str, as_json: 
 
 def _kept(method: str) -> str:
     return "locked by this system's keyring" if method == "keyring" else "locked by your passphrase"
-
-
-def _write_kit(path: Path, text: str) -> None:
-    """Write the kit for its owner alone, durably, and never over anything."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        path.unlink()
-        raise
-
-
-def _read_kit(path: Path) -> str:
-    with path.open("rb") as file:
-        # A kit of another program's encoding is prose with odd letters; its lines are ASCII.
-        return file.read(_LONGEST_KIT).decode("utf-8", "replace")

@@ -54,6 +54,7 @@ _MAX_ROSTER = 64 << 20
 _LEAST_ENTRY = 256  # bytes; an entry is a good deal longer
 _MAX_PROBLEM = 65_536
 _SLOWEST = 1024  # bytes a second, below which a line counts as broken
+_LONGEST_URL = 256  # §3.7
 _TOKEN_MARGIN = 30.0  # seconds before its end in which a token is not used any more
 
 
@@ -337,6 +338,8 @@ def check_url(url: str) -> URL:
         raise UsageError("the relay's URL cannot be read; it looks like https://relay.example") from error
     if parsed.scheme not in ("http", "https") or not parsed.host or parsed.user or parsed.query_string:
         raise UsageError("the relay's URL looks like https://relay.example, without a name or a query")
+    if len(str(parsed)) > _LONGEST_URL:
+        raise UsageError(f"the relay's URL is longer than {_LONGEST_URL} characters, which is all that a kit holds")
     return parsed
 
 

@@ -1,0 +1,84 @@
+"""The recovery kit on a terminal: typed group by group, and two groups of it asked back when it is new."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import click
+
+from sealkeep_client.cli._output import say
+from sealkeep_protocol.errors import UsageError
+from sealkeep_protocol.kit import GROUPS
+
+if TYPE_CHECKING:
+    from sealkeep_client.kit import RecoveryKit
+
+Choose: TypeAlias = Callable[[Sequence[int]], Sequence[int]]
+_TRIES: Final = 3  # wrong answers in all
+
+
+def choose_two(numbers: Sequence[int]) -> Sequence[int]:
+    """Two of the numbers, by chance."""
+    return sorted(secrets.SystemRandom().sample(numbers, 2))
+
+
+def confirm_kit(kit: RecoveryKit, choose: Choose = choose_two) -> bool:
+    """Ask for two groups of the code, where somebody can answer; whether they were right. Nothing depends on it."""
+    from sealkeep_client.kit import is_group
+
+    if not _is_asked():
+        return False
+    click.echo("Look whether it can be read: type two groups of its code from the page.", err=True)
+    tries = _TRIES
+    try:
+        for number in choose(range(1, GROUPS + 1)):
+            while not is_group(kit, number, _ask(f"Code, group {number}")):
+                tries -= 1
+                if not tries:
+                    _say_unconfirmed()
+                    return False
+                say(f"that is not group {number} of this kit's code; look at the page again")
+    except click.Abort:
+        click.echo(err=True)  # below what the terminal shows of Ctrl-C or Ctrl-D
+        _say_unconfirmed()
+        return False
+    click.echo("The kit is right.", err=True)
+    return True
+
+
+def type_kit() -> RecoveryKit:
+    """Ask for the kit's lines. Raises `UsageError` where nobody can answer."""
+    from sealkeep_client.kit import KitError, Typing
+
+    if not _is_asked():
+        raise UsageError("no kit: give its file with --kit FILE, or run this on a terminal to type it")
+    click.echo(
+        "Type the recovery kit as it stands on the page; capitals and spaces do not matter. Several groups may be typed"
+        "\nat once, or what the QR code says. Ctrl-C ends this, and changes nothing.",
+        err=True,
+    )
+    typing = Typing()
+    while True:
+        try:
+            kit = typing.answer(_ask(typing.prompt))
+        except KitError as error:
+            say(str(error))
+            continue
+        if kit is not None:
+            return kit
+
+
+def _say_unconfirmed() -> None:
+    say("the kit was not confirmed; the vault is made and nothing is lost: `sealkeep kit verify` tries the kit later")
+
+
+def _is_asked() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _ask(question: str) -> str:
+    answer: str = click.prompt(question, default="", show_default=False, err=True)
+    return answer

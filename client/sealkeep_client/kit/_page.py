@@ -29,6 +29,7 @@ _VALUES: Final = 56.0  # where the values of the table begin
 _CHECK: Final = 124.0
 _COMMANDS: Final = 132.0  # where commands stand, beside the line before
 _PITCH: Final = 6.0
+_SHORT: Final = 16  # letters of a label that fit before the values
 
 
 class Font(Enum):
@@ -127,7 +128,7 @@ def _table(page: Page, y: float, table: Sequence[Row], *, dense: bool) -> float:
             _put(page, _CHECK, y - _PITCH, 10, Font.BOLD, row.label)
             _group(page, _CHECK + 17, y - _PITCH, 11, Font.MONO, row.parts[0])
             continue
-        _put(page, LEFT, y, 10, Font.BOLD, row.label)
+        _put(page, LEFT, y, 10 if len(row.label) <= _SHORT else 7, Font.BOLD, row.label)
         if len(row.parts) < EIGHT:
             y = _text(page, y + 0.6 if dense else y, row)
         elif dense:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, NoReturn
 
 from sealkeep_client.kit._lines import assemble
 from sealkeep_client.kit._model import RecoveryKit
@@ -105,23 +105,27 @@ class Typing:
 
     def _take_groups(self, typed: str) -> None:
         letters = squeeze(typed)
-        if not letters:
-            raise KitError(f"a group has {GROUP_LENGTH} characters")
-        for start in range(0, len(letters), GROUP_LENGTH):
-            group, number = letters[start : start + GROUP_LENGTH], len(self._groups)
-            if number == groups_of(self._name):
-                raise KitError(f"{self._label} has no more groups: what comes after them was not taken")
-            if len(group) != GROUP_LENGTH:
-                raise KitError(self._wrong(number, f"it has {len(group)} characters where {GROUP_LENGTH} belong"))
-            data = decode_group(line_of(self._name, self._numbers), number, group)
+        number, room = len(self._groups), groups_of(self._name) - len(self._groups)
+        full, rest = divmod(len(letters), GROUP_LENGTH)
+        right: list[bytes] = []
+        for place in range(min(full, room)):
+            group = letters[GROUP_LENGTH * place : GROUP_LENGTH * (place + 1)]
+            data = decode_group(line_of(self._name, self._numbers), number + place, group)
             if data is None:
-                raise KitError(self._wrong(number, "it is mistyped"), groups=(number + 1,))
-            self._groups.append(data)
+                self._groups += right
+                self._refuse(number + place, "it is mistyped")
+            right.append(data)
+        if rest or not 0 < full <= room:
+            # What is too much stands at the end of the last group that is right.
+            self._groups += right[:-1]
+            length = len(letters) - GROUP_LENGTH * len(right[:-1])
+            self._refuse(len(self._groups), f"it has {length} characters where {GROUP_LENGTH} belong")
+        self._groups += right
 
-    def _wrong(self, number: int, why: str) -> str:
+    def _refuse(self, number: int, why: str) -> NoReturn:
         where = f"group {number + 1} of {self._label}" if groups_of(self._name) > 1 else self._label
         doubt = ", or a number in the label is" if self._numbers and number == 0 else ""
-        return f"{where}: {why}{doubt}"
+        raise KitError(f"{where}: {why}{doubt}", groups=(number + 1,))
 
     def _finish_line(self, data: bytes) -> RecoveryKit | None:
         if self._name == "roster":

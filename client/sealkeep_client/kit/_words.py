@@ -17,8 +17,8 @@ ABOUT: Final = (
 WARNING: Final = "Whoever has this page can read everything, and can shut your devices out."
 CARE: Final = (
     "Keep it as safe as a passport or a house key, and send it to nobody. The",
-    "relay does not have the code and cannot guess it. Once somebody else may",
-    "have seen this page, replace it by a new kit at once:",
+    "relay does not have the code and cannot guess it. Once somebody may have seen",
+    "this page, replace it at once by a new kit:",
     f"{COMMAND}sealkeep kit replace",
 )
 GROUPS: Final = ("8 groups of 8 characters, without I, L, O", "and U: what looks like 0 or 1 is the digit")

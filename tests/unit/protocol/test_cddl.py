@@ -49,6 +49,8 @@ from sealkeep_protocol.statements import Challenge, Receipt, Refusal, sign_login
 from sealkeep_protocol.types import AccountId, DeviceId, ObjectId, Seq
 from sealkeep_server.app import running
 from sealkeep_server.settings import Settings
+from support.kits import FIRST_KIT, LARGEST_KIT
+from support.kits import KIT as PAGE
 
 SPEC = Path(__file__).parents[3] / "spec" / "sealkeep.cddl"
 HASH, ID = bytes(range(32)), bytes(range(16))
@@ -345,6 +347,30 @@ def test_what_is_derived_from_and_bound(cddl: Cddl, entries: Entries, monkeypatc
 
 
 # --- and nothing else is -------------------------------------------------------------------------------------------
+
+
+def test_recovery_kits(cddl: Cddl) -> None:
+    for kit in (FIRST_KIT, PAGE, LARGEST_KIT):
+        cddl.accept("recovery-kit", kit.encode())
+    good = cbor2.loads(PAGE.encode())
+    for at, broken in (
+        (0, 2),
+        (1, ""),
+        (1, b"https://relay.example"),
+        (1, "x" * 257),
+        (2, bytes(31)),
+        (3, "x" * 32),
+        (4, bytes(33)),
+        (5, [3]),
+        (5, [1 << 32, HASH]),
+        (6, [[0, 1, HASH]]),
+        (6, [[1, 0, HASH]]),
+        (6, [[n, 1, HASH] for n in range(1, 50)]),
+        (7, "2026-10-1"),
+    ):
+        cddl.refuse("recovery-kit", [*good[:at], broken, *good[at + 1 :]])
+    cddl.refuse("recovery-kit", good[:-1])
+    cddl.refuse("recovery-kit", [*good, 0])
 
 
 def variants(item: Any) -> Iterator[Any]:

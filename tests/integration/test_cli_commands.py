@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import stat
 from pathlib import Path
 
 import pytest
 
 from sealkeep_client.cli import _account
-from sealkeep_client.kit import RecoveryKit
+from sealkeep_client.kit import RecoveryKit, read_kit
 from support.commands import CHATS, MESSAGES, Sealkeep
 from support.relay import RelayProcess
 
@@ -23,6 +25,28 @@ def test_init_writes_a_kit_for_its_owner_alone(tmp_path: Path, relay: RelayProce
     page = RecoveryKit.from_text(kit.read_text())
     assert (page.relay, page.identity) == (relay.url, relay.identity)
     assert page.seed.hex() not in said.out
+
+
+@pytest.mark.parametrize("ending", [".svg", ".pdf"])
+def test_a_kit_that_was_drawn_brings_everything_back(
+    tmp_path: Path, relay: RelayProcess, sealkeep: Sealkeep, ending: str
+) -> None:
+    home, kit, scanned = tmp_path / "home", tmp_path / f"kit{ending}", tmp_path / "scanned.txt"
+    assert sealkeep(home, "init", "--relay", relay.url, "--kit", kit).status == 0
+    assert stat.S_IMODE(kit.stat().st_mode) == 0o600
+    page = read_kit(kit)
+    assert (page.relay, page.identity) == (relay.url, relay.identity)
+    scanned.write_text(page.to_uri())
+    for number, file in enumerate((kit, scanned)):
+        [made] = sealkeep(tmp_path / f"late{number}", "recover", "--kit", file, "--json").objects
+        assert made["account"] == page.account.hex()
+
+
+def test_recover_without_a_kit_asks_nobody_where_there_is_no_terminal(tmp_path: Path, sealkeep: Sealkeep) -> None:
+    said = sealkeep(tmp_path / "home", "recover")
+    assert (said.status, said.out) == (2, "")
+    assert said.err == ("sealkeep: no kit: give its file with --kit FILE, or run this on a terminal to type it\n")
+    assert not (tmp_path / "home").exists()
 
 
 def test_init_as_json(tmp_path: Path, relay: RelayProcess, sealkeep: Sealkeep) -> None:
@@ -130,10 +154,16 @@ def test_recover_restores_everything(tmp_path: Path, phone: Path, relay: RelayPr
 def test_a_kit_that_is_mistyped_or_missing(tmp_path: Path, phone: Path, sealkeep: Sealkeep) -> None:
     text = (phone.parent / "kit.txt").read_text()
     wrong = tmp_path / "wrong.txt"
-    wrong.write_text(text.replace("Relay:", "Relay: x"))
-    said = sealkeep(tmp_path / "home", "recover", "--kit", wrong)
-    assert (said.status, said.out) == (1, "")
-    assert "of the kit (`Relay`) is wrong: a character is mistyped" in said.err
+    code = re.search(r"Code: +(\S+)", text)
+    assert code is not None
+    for typed, where in (
+        (text.replace("Relay:", "Relay: x"), "of the kit (`Relay`): a character is mistyped"),
+        (text.replace(code[1], code[1][::-1]), "of the kit (`Code`): group 1 is mistyped"),
+    ):
+        wrong.write_text(typed)
+        said = sealkeep(tmp_path / "home", "recover", "--kit", wrong)
+        assert (said.status, said.out) == (1, "")
+        assert where in said.err
     said = sealkeep(tmp_path / "home", "recover", "--kit", tmp_path / "none.txt")
     assert said.status == 1
     assert "none.txt: No such file or directory" in said.err

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,10 @@ import pytest
 from nacl.pwhash import argon2id
 
 from sealkeep_client.cli import _passphrase, main
+from sealkeep_client.kit import read_kit
+from sealkeep_client.kit._rows import rows
 from sealkeep_client.store import Passphrase, Strength
+from sealkeep_protocol.kit import encode_seed
 from support.relay import RelayProcess
 
 pty = pytest.importorskip("pty")
@@ -47,8 +50,14 @@ def run(*arguments: object, passphrase: str | None = SECRET, **more: str) -> sub
     )
 
 
-def on_terminal(*arguments: object, answers: Sequence[tuple[str, str]] = (), **more: str) -> tuple[int, str]:
-    """Run on a pseudo-terminal; each answer is typed when its question stands there. Returns status and screen."""
+Answer = str | Callable[[str], str]
+
+
+def on_terminal(*arguments: object, answers: Sequence[tuple[str, Answer]] = (), **more: str) -> tuple[int, str]:
+    """Run on a pseudo-terminal; each answer is typed when its question stands there: it may depend on the screen.
+
+    Returns status and screen.
+    """
     process, terminal = pty.fork()
     if process == 0:
         os.execve(COMMAND[0], [*COMMAND, *map(str, arguments)], environment(more))  # noqa: S606
@@ -65,7 +74,8 @@ def on_terminal(*arguments: object, answers: Sequence[tuple[str, str]] = (), **m
             break
         screen += data
         if waiting and screen.endswith(waiting[0][0].encode()):
-            os.write(terminal, waiting.pop(0)[1].encode())
+            answer = waiting.pop(0)[1]
+            os.write(terminal, (answer if isinstance(answer, str) else answer(screen.decode())).encode())
     else:
         os.kill(process, signal.SIGKILL)
     _, status = os.waitpid(process, 0)
@@ -185,12 +195,60 @@ def test_a_passphrase_is_asked_for_twice_when_a_vault_is_made(tmp_path: Path, re
     assert not kit.exists()
 
     answers = [("New passphrase: ", "ångström\n"), ("The same again: ", "ångström\n")]
-    status, screen = on_terminal(*command, answers=answers)
+    status, screen = on_terminal(*command, "--no-confirm", answers=answers)
     assert status == 0
     assert "Your vault is in " in screen
     assert "ångström" not in screen
     # The same letters, composed otherwise by another keyboard.
     assert run("--home", vault, "status", passphrase="a\u030angstro\u0308m").returncode == 0
+
+
+def asked_group(kit: Path) -> Callable[[str], str]:
+    """Types the group of the kit's code that the screen asks for."""
+
+    def answer(screen: str) -> str:
+        groups = encode_seed(read_kit(kit).seed).split()
+        return groups[int(screen.rsplit("Code, group ", 1)[1][0]) - 1] + "\n"
+
+    return answer
+
+
+def test_a_new_kit_is_asked_back_on_a_terminal(tmp_path: Path, relay: RelayProcess) -> None:
+    kit = tmp_path / "kit.pdf"
+    command = ["--home", tmp_path / "home", "init", "--relay", relay.url, "--kit", kit]
+    answers = [(": ", asked_group(kit)), (": ", "wrong\n"), (": ", asked_group(kit))]
+    status, screen = on_terminal(*command, answers=answers, SEALKEEP_PASSPHRASE=SECRET)
+    assert status == 0
+    assert screen.index("Its recovery kit is") < screen.index("Type two groups of its code")
+    assert "look at the page again" in screen
+    assert "The kit is right." in screen
+
+    command[1], command[-1] = tmp_path / "second", tmp_path / "kit.txt"
+    status, screen = on_terminal(*command, answers=[(": ", "\x04")], SEALKEEP_PASSPHRASE=SECRET)
+    assert status == 0
+    assert "the kit was not confirmed; the vault is made and nothing is lost" in screen
+    assert run("--home", tmp_path / "second", "sync").returncode == 0
+
+
+def test_a_kit_is_typed_on_a_terminal(place: Path, home: Path, tmp_path: Path) -> None:
+    kit = read_kit(place / "kit.txt")
+    lines = [" ".join(row.parts) for row in rows(kit)]
+    code = rows(kit)[0].parts
+    typed = [code[0], code[2], *code[1:], *lines[1:4], "", "", *lines[4:]]
+    status, screen = on_terminal(
+        "--home", tmp_path / "late", "recover", "--name", "late",
+        answers=[(": ", f"{line}\n") for line in typed],
+        SEALKEEP_PASSPHRASE=SECRET,
+    )  # fmt: skip
+    assert status == 0
+    assert "group 2 of Code: it is mistyped" in screen
+    assert "Restored 60 messages in 1 chat." in screen
+
+    answers = [(": ", f"{code[0]}\n"), (": ", "\x04")]
+    status, screen = on_terminal("--home", tmp_path / "new", "recover", answers=answers, SEALKEEP_PASSPHRASE=SECRET)
+    assert status == 130
+    assert "stopped: nothing is lost" in screen
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_passphrase_is_asked_for_on_a_terminal(home: Path) -> None:

@@ -31,7 +31,7 @@ def confirm_kit(kit: RecoveryKit, choose: Choose = choose_two) -> bool:
 
     if not _is_asked():
         return False
-    click.echo("Look whether it can be read: type two groups of its code from the page.", err=True)
+    click.echo("Is it there and can it be read? Type two groups of its code from the page.", err=True)
     tries = _TRIES
     try:
         for number in choose(range(1, GROUPS + 1)):
@@ -56,8 +56,8 @@ def type_kit() -> RecoveryKit:
     if not _is_asked():
         raise UsageError("no kit: give its file with --kit FILE, or run this on a terminal to type it")
     click.echo(
-        "Type the recovery kit as it stands on the page; capitals and spaces do not matter. Several groups may be typed"
-        "\nat once, or what the QR code says. Ctrl-C ends this, and changes nothing.",
+        "Type the recovery kit as it stands on the page. Capitals and spaces do not matter,\n"
+        "and several groups may be typed at once. Ctrl-C ends this, and changes nothing.",
         err=True,
     )
     typing = Typing()

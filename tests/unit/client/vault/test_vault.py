@@ -251,11 +251,12 @@ async def test_a_kit_of_another_relay_or_account(person: Person, tmp_path: Path)
     """KEY-09: checked against what the kit names, before anything is signed."""
     await person.create()
     kit = person.kit
+    await (await Vault.recover(tmp_path / "laptop", kit=kit, unlock=person.unlock, name="laptop")).close()
     other = bytes(32)
     for wrong, family, code in (
         (replace(kit, identity=other), AuthenticationError, "identity"),
         (replace(kit, seed=other), AuthenticationError, "key"),
-        (replace(kit, roster=(0, other)), HistoryError, "fork"),
+        (replace(kit, roster=(1, other)), HistoryError, "fork"),
         (replace(kit, roster=(7, kit.roster[1])), HistoryError, "rollback"),
         (replace(kit, feeds=((1, 1, other),)), HistoryError, "rollback"),
     ):
@@ -263,7 +264,8 @@ async def test_a_kit_of_another_relay_or_account(person: Person, tmp_path: Path)
             await Vault.recover(tmp_path / "other", kit=wrong, unlock=person.unlock, name="other")
         assert caught.value.code == code
     with pytest.raises(RefusedError) as refused:
-        await Vault.recover(tmp_path / "other", kit=replace(kit, account=other), unlock=person.unlock, name="other")
+        elsewhere = replace(kit, account=other, roster=(0, other))
+        await Vault.recover(tmp_path / "other", kit=elsewhere, unlock=person.unlock, name="other")
     assert refused.value.code == "not-found"
     assert not (tmp_path / "other").exists()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -17,6 +17,9 @@ from sealkeep_protocol.errors import (
     TransportError,
     UsageError,
 )
+
+if TYPE_CHECKING:
+    from sealkeep_protocol.kit import KitError
 
 FAILED, USAGE, MISBEHAVED, STOPPED = 1, 2, 3, 130
 
@@ -146,7 +149,16 @@ def _failed(error: SealkeepError) -> str:
         return f"the relay refuses: {error} ({error.code}); {advice}"
     if isinstance(error, SourceError):
         return f"{error}; nothing was imported"
+    if isinstance(error, _kit_error()):
+        return f"{error}; {'compare it with the page, and try again; ' if error.groups else ''}nothing was changed"
     return str(error)
+
+
+def _kit_error() -> type[KitError]:
+    # Loaded for a failure only: `sealkeep --help` needs no cryptography.
+    from sealkeep_protocol.kit import KitError
+
+    return KitError
 
 
 def _row(label: str, text: str) -> str:

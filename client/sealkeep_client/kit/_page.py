@@ -128,9 +128,11 @@ def _table(page: Page, y: float, table: Sequence[Row], *, dense: bool) -> float:
             _put(page, _CHECK, y - _PITCH, 10, Font.BOLD, row.label)
             _group(page, _CHECK + 17, y - _PITCH, 11, Font.MONO, row.parts[0])
             continue
+        if row.name == "date" and dense:
+            y += 1.2
         _put(page, LEFT, y, 10 if len(row.label) <= _SHORT else 7, Font.BOLD, row.label)
         if len(row.parts) < EIGHT:
-            y = _text(page, y + 0.6 if dense else y, row)
+            y = _text(page, y, row)
         elif dense:
             for number, group in enumerate(row.parts):
                 _put(page, _VALUES + number * 16.9, y, 8.5, Font.MONO, group)

@@ -69,7 +69,8 @@ def test_a_copied_home_does_not_blame_the_relay() -> None:
     [
         (UsageError("no"), USAGE, "no"),
         (StoreError("the disk is full"), FAILED, "the disk is full"),
-        (KitError("line 3 is wrong"), FAILED, "line 3 is wrong"),
+        (KitError("it is much too long"), FAILED, "it is much too long; nothing was changed"),
+        (KitError("group 3 is mistyped", groups=(3,)), FAILED, "; compare it with the page, and try again; nothing"),
         (SealkeepError("odd"), FAILED, "odd"),
         (TransportError("no route"), FAILED, "no route: everything is safe on this device"),
         (SourceError("a.json: empty"), FAILED, "a.json: empty; nothing was imported"),

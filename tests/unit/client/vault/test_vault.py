@@ -263,8 +263,8 @@ async def test_a_kit_of_another_relay_or_account(person: Person, tmp_path: Path)
         with pytest.raises(family) as caught:
             await Vault.recover(tmp_path / "other", kit=wrong, unlock=person.unlock, name="other")
         assert caught.value.code == code
+    elsewhere = replace(kit, account=other, roster=(0, other))
     with pytest.raises(RefusedError) as refused:
-        elsewhere = replace(kit, account=other, roster=(0, other))
         await Vault.recover(tmp_path / "other", kit=elsewhere, unlock=person.unlock, name="other")
     assert refused.value.code == "not-found"
     assert not (tmp_path / "other").exists()

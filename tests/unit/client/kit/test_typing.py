@@ -86,7 +86,13 @@ def test_a_wrong_answer_is_refused_at_once_and_nothing_else_is_asked(kit: Recove
     """KEY-08"""
     typed = answers(kit)
     at = data.draw(
-        st.sampled_from([place for place, answer in enumerate(typed) if len(answer) == 8 and not answer.isdigit()])
+        st.sampled_from(
+            [
+                place
+                for place, answer in enumerate(typed)
+                if len(answer) == 8 and answer.isalnum() and not answer.isdigit()
+            ]
+        )
     )
     typing = Typing()
     for answer in typed[:at]:

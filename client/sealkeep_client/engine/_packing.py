@@ -9,7 +9,7 @@ from sealkeep_client.engine._state import Account
 from sealkeep_client.outgoing import Outgoing
 from sealkeep_protocol.feeds import Feed
 from sealkeep_protocol.padding import MAX_CONTENT, compress
-from sealkeep_protocol.records import MAX_RECORDS, ConversationKey, RecordIds, encode_body
+from sealkeep_protocol.records import MAX_RECORDS, BodyTooLargeError, ConversationKey, RecordIds, encode_body
 from sealkeep_protocol.segments import (
     MAX_PACKED,
     Position,
@@ -97,13 +97,14 @@ def pack(outgoing: Outgoing, segment_class: SegmentClass) -> Packed:
     while low + 1 < high and (best is None or attempts < _ATTEMPTS):
         attempts += 1
         packed = _encode(outgoing, count, compressed=compressed)
-        fill = packed.fill
-        if fill <= 1:
-            low, low_fill, best = count, fill, packed
-            if fill >= _FULL_ENOUGH:
+        if packed is None:
+            high, high_fill = count, 2.0
+        elif packed.fill <= 1:
+            low, low_fill, best = count, packed.fill, packed
+            if packed.fill >= _FULL_ENOUGH:
                 break
         else:
-            high, high_fill = count, fill
+            high, high_fill = count, packed.fill
         if high_fill:  # between the two, as if all records there were alike
             guess = low + int((high - low) * (_AIM - low_fill) / (high_fill - low_fill))
         else:
@@ -116,9 +117,13 @@ def pack(outgoing: Outgoing, segment_class: SegmentClass) -> Packed:
     return best
 
 
-def _encode(outgoing: Outgoing, count: int, *, compressed: bool) -> Packed:
+def _encode(outgoing: Outgoing, count: int, *, compressed: bool) -> Packed | None:
+    """The first `count` records, or None where so many are beyond what a body may hold, whatever its length."""
     contacts, conversations, messages, marks = outgoing.first(count)
-    content = encode_body(contacts, conversations, messages, marks)
+    try:
+        content = encode_body(contacts, conversations, messages, marks)
+    except BodyTooLargeError:
+        return None
     times = messages.columns.get(4, [])
     return Packed(
         count=count,

@@ -6,6 +6,7 @@ from sealkeep_protocol.records._clock import MAX_AHEAD, HybridClock, clock_time
 from sealkeep_protocol.records._columns import (
     MAX_RECORDS,
     Body,
+    BodyTooLargeError,
     MessageColumns,
     Unknown,
     decode_body,
@@ -71,6 +72,7 @@ __all__ = [
     "Attachment",
     "AttachmentState",
     "Body",
+    "BodyTooLargeError",
     "Contact",
     "ContactKey",
     "Content",

@@ -107,6 +107,10 @@ class MessageColumns(Sequence[Message]):
         return MESSAGES.build(self.length, self.columns)
 
 
+class BodyTooLargeError(ValueError):
+    """So many records do not go into one body; fewer of them do."""
+
+
 class _Column(NamedTuple):
     """`values` are the distinct ones as written; `spread` makes one per record of them, or of as many others."""
 
@@ -269,7 +273,7 @@ def encode_body(
 
     Messages may be `MessageColumns`: a store that holds them so need not make each one first. `unknown` is what
     `decode_body` found beyond this version, for a body of the same records in the same order. Raises `ValueError` where a
-    record is not what a reader would accept.
+    record is not what a reader would accept, `BodyTooLargeError` where fewer records would do.
     """
     unknown = unknown or Unknown()
     root: dict[int, Item] = {}
@@ -291,7 +295,7 @@ def _write_table(
     if not count:
         return
     if count > MAX_RECORDS:
-        raise ValueError(f"{count} records where a table holds at most {MAX_RECORDS}")
+        raise BodyTooLargeError(f"{count} records where a table holds at most {MAX_RECORDS}")
     table.check(count, given)
     columns: dict[int, Item] = {}
     written: dict[int, list[Item]] = {}
@@ -303,6 +307,11 @@ def _write_table(
         written[number] = list(kept)
         columns[number] = [_PLAIN, written[number]]
     check_lengths(written, count, lambda number, sizes: _column(columns[number], count).spread(sizes))
+    if count * sum(map(greatest_size, written.values())) > MAX_EXPANDED:
+        try:
+            _check_expanded({number: _column(column, count) for number, column in columns.items()}, count)
+        except MalformedError as error:
+            raise BodyTooLargeError(str(error)) from error
     root[table.number] = [count, columns]
 
 

@@ -20,7 +20,7 @@ from sealkeep_protocol.records._values import write_attachment
 Attachments: TypeAlias = "tuple[Attachment, ...] | None"
 
 # These have a join of their own; all others are joined as `_join_field` says.
-_OWN_JOIN: Final = frozenset({"rank", "text", "ranges", "edited", "attachments"})
+_OWN_JOIN: Final = frozenset({"time", "precision", "offset", "rank", "text", "ranges", "edited", "attachments"})
 _FIELDS: Final = tuple(field for field in MESSAGES.fields.values() if field.name not in _OWN_JOIN)
 _SCALARS: Final = frozenset({int, str, bytes})
 _EMPTY: Final[Mapping[Any, Any]] = MappingProxyType({})
@@ -77,9 +77,13 @@ def merge(a: MessageState, b: MessageState) -> MessageState:
     attachments, mixed = join_attachments(a.message.attachments, a.mixed, b.message.attachments, b.mixed)
     content, others = choose({**candidates(a.message), **candidates(b.message), **a.others, **b.others})
     ours, theirs = a.message, b.message
+    timed = min(ours, theirs, key=_timing)
     joined = {one.name: _join_field(one, getattr(ours, one.name), getattr(theirs, one.name)) for one in _FIELDS}
     message = Message(
         **joined,
+        time=timed.time,
+        precision=timed.precision,
+        offset=timed.offset,
         rank=max(a.message.rank, b.message.rank),
         text=content.text,
         ranges=content.ranges,
@@ -87,6 +91,15 @@ def merge(a: MessageState, b: MessageState) -> MessageState:
         attachments=attachments,
     )
     return MessageState(message, others, mixed, marks)
+
+
+def _timing(message: Message) -> tuple[int, bool, bytes]:
+    """Orders what copies say of a message's time: the finest first, then one that knows its zone.
+
+    The time of one copy with the precision of another would claim what no source says.
+    """
+    time = [message.time, int(message.precision), message.offset]
+    return int(message.precision), message.offset is None, digest(time)
 
 
 def _normal(message: Message | None) -> Message | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import accumulate
 
 import pytest
@@ -132,6 +133,15 @@ def test_large_live_records_are_split() -> None:
     bodies = pack_all(records, SegmentClass.LIVE)
     assert all(packed.count == 4 for packed in bodies[:-1])
     assert [m.source for packed in bodies for m in opened(packed).messages] == list(range(64))
+
+
+def test_what_would_be_too_much_written_out_goes_into_more_bodies() -> None:
+    """§7.1: 64 MiB a table, written out. One long name on every message compresses to nothing; no reader would take it."""
+    name = "x" * 4_000
+    records: list[Record] = [replace(message(n, ""), author_name=name) for n in range(40_000)]
+    bodies = pack_all(records, SegmentClass.HISTORY)
+    assert len(bodies) > 2
+    assert sum(len(opened(packed).messages) for packed in bodies) == 40_000
 
 
 def test_a_record_that_fits_no_body_is_a_mistake() -> None:

@@ -21,6 +21,7 @@ from sealkeep_protocol.records import (
     Message,
     MessageState,
     MessageView,
+    Precision,
     Range,
     Reaction,
     RecordIds,
@@ -92,6 +93,16 @@ def test_of_two_values_the_smallest_digest_wins() -> None:
         number = {"author_name": 11, "kind": 9, "details": 23, "reply_to": 16, "direction": 12}[name]
         expected = min((message_to_fields(copy)[number] for copy in copies), key=sha)
         assert sha(message_to_fields(shown(*copies).message)[number]) == sha(expected)
+
+
+def test_time_precision_and_offset_stay_together() -> None:
+    """The finest precision; of such copies one that knows its zone; then the smallest digest, never one's time with
+    another's precision."""
+    minute = replace(PLAIN, time=120_000, precision=Precision.MINUTES, offset=60)
+    second = replace(PLAIN, time=121_000, precision=Precision.SECONDS, offset=None)
+    zoned = replace(PLAIN, time=122_000, precision=Precision.SECONDS, offset=0)
+    message = shown(minute, second, zoned).message
+    assert (message.time, message.precision, message.offset) == (122_000, Precision.SECONDS, 0)
 
 
 def test_the_greater_rank_wins() -> None:

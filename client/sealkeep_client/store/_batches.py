@@ -12,7 +12,8 @@ from sealkeep_client.outgoing import Outgoing, Record
 from sealkeep_client.store._rows import StoredMessages
 from sealkeep_protocol.records import ConversationKey
 
-_PAGE: Final = 2_048  # records that are read at once
+_FIRST_PAGE: Final = 256  # records that are read at once, before it is known how large they are
+_PAGE: Final = 2_048  # and at most
 MESSAGE: Final = 3  # number of the messages' table (spec §7.1)
 
 
@@ -79,11 +80,13 @@ class OutboxBatch:
 
 def batches(spans: Iterable[Span], reader: Reader, *, limit: int, weight: int) -> Iterator[OutboxBatch]:
     """Cut what waits into batches of at most `limit` records and about `weight` bytes, and one record at least."""
-    batch = _Batch(limit, weight)
+    batch, page = _Batch(limit, weight), _FIRST_PAGE
     for span in spans:
         first = span.first
         while first <= span.last:
-            found = reader.read(span.kind, first, span.last, min(_PAGE, limit))
+            found = reader.read(span.kind, first, span.last, min(page, limit))
+            if found.numbers:  # large records are not read by the thousand
+                page = max(8, min(_PAGE, 2 * weight * len(found.numbers) // max(1, sum(found.weights))))
             start = 0
             while start < len(found.numbers):
                 taken = batch.add(span, first, found, start)

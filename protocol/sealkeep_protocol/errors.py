@@ -6,6 +6,7 @@
     │   ├── MalformedError       it is not what the spec describes: malformed, too-large, unsupported
     │   ├── AuthenticationError  it was not made by who it says: signature, commitment, ciphertext, digest
     │   └── HistoryError         it contradicts what was seen: rollback, fork, gap, replay, …
+    ├── PairingError             two devices did not come together: a wrong or used code, or one of them gave up
     ├── RefusedError             an honest relay said no; `.code` is a problem code (§9.1)
     ├── TransportError           the line broke; trying again may help
     ├── StoreError               this device's own disk or database
@@ -92,6 +93,10 @@ class HistoryError(PeerError):
             "refusal",
         }
     )
+
+
+class PairingError(SealkeepError):
+    """Two devices did not pair (spec §10), and nobody is known to have broken the protocol. The code is used up."""
 
 
 class RefusedError(SealkeepError):

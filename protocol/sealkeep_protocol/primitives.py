@@ -46,6 +46,11 @@ def derive(key: bytes, info: Sequence[cbor.Item], size: int, *, salt: bytes = b"
     return hkdf(key, salt=salt, info=cbor.encode(info), size=size)
 
 
+def hmac_sha256(key: bytes, data: bytes) -> bytes:
+    """HMAC-SHA-256 (RFC 2104), 32 bytes."""
+    return hmac.digest(key, data, "sha256")
+
+
 def equal(left: bytes, right: bytes) -> bool:
     """Compare in constant time."""
     return hmac.compare_digest(left, right)
@@ -95,8 +100,8 @@ class SigningKey:
         raise TypeError("a signing key is not pickled")
 
 
-def _is_prime_order_point(point: bytes) -> bool:
-    # libsodium: canonical encoding, on the curve, in the prime-order subgroup, not the identity.
+def is_prime_order_point(point: bytes) -> bool:
+    """Whether these are 32 bytes in canonical encoding of a point of edwards25519's prime-order group, not the identity."""
     return len(point) == KEY_SIZE and nacl.bindings.crypto_core_ed25519_is_valid_point(point)
 
 
@@ -105,7 +110,7 @@ def check_signing_key(public: bytes) -> None:
     """Refuse a public key that KEY-02 does not allow. Raises `AuthenticationError` (`key`)."""
     # KEY-02: "A verifier MUST refuse an Ed25519 public key or a signature's R that is not the canonical encoding of a
     # point of prime order, and a signature whose S is not below the group order."
-    if not _is_prime_order_point(public):
+    if not is_prime_order_point(public):
         raise AuthenticationError("key", "the Ed25519 key is not a point of prime order in canonical encoding")
 
 
@@ -118,7 +123,7 @@ def verify_signature(public: bytes, message: bytes, signature: bytes) -> None:
     if len(signature) != SIGNATURE_SIZE:
         raise AuthenticationError("signature", "a signature is 64 bytes long")
     r, s = signature[:32], int.from_bytes(signature[32:], "little")
-    if s >= _GROUP_ORDER or not _is_prime_order_point(r):
+    if s >= _GROUP_ORDER or not is_prime_order_point(r):
         raise AuthenticationError("signature", "the signature is not in canonical form")
     try:
         nacl.bindings.crypto_sign_open(signature + message, public)

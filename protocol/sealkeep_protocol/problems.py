@@ -28,6 +28,7 @@ PROBLEMS: dict[str, Problem] = {
     "epoch-stale": Problem(409, "The segment's epoch is not the current one."),
     "incarnation": Problem(409, "The relay's store is not the one of this cursor."),
     "closed": Problem(410, "The account was closed."),
+    "mailbox-used": Problem(410, "The mailbox has had its one exchange."),
     "roster-conflict": Problem(412, "The roster has another head."),
     "too-large": Problem(413, "The request exceeds a limit of this relay."),
     "media-type": Problem(415, "The body has a media type or coding that this address does not take."),

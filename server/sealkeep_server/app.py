@@ -53,6 +53,7 @@ async def running(data: Path, host: str, port: int, settings: Settings) -> Async
                 raise OpenError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
             yield Listening(_url(host, _port(runner)), identity.public, store.incarnation)
             await site.stop()
+            relay.mailboxes.close()
             await server.drain()
         finally:
             await runner.cleanup()

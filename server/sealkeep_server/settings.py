@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import TypeVar
 
+from sealkeep_protocol.mailboxes import MAX_SECONDS
+
 KIB, MIB = 1024, 1024 * 1024
 
 
@@ -71,6 +73,13 @@ class Settings:
     token_seconds: int = _setting(900, "life of a token")
     token_key_days: int = _setting(30, "age at which the key of tokens is replaced")
 
+    # Mailboxes, through which devices pair.
+    mailboxes: int = _setting(1000, "mailboxes at a time")
+    mailbox_seconds: int = _setting(600, "life of a mailbox", announced=True, least=10)
+    mailbox_tries: int = _setting(20, "mailboxes that one address makes or enters in that time")
+    mailbox_waits: int = _setting(256, "requests at a time that wait for a message")
+    mailbox_wait_seconds: float = _setting(20.0, "longest wait for a message", least=0)
+
     # The embedded store.
     inline_bytes: int = _setting(8 * KIB, "bodies up to this size stand in the database itself", least=0)
     group_jobs: int = _setting(256, "most writes that share one commit")
@@ -83,6 +92,9 @@ class Settings:
             value, least = getattr(self, setting.name), setting.metadata["least"]
             if value < least:
                 raise ValueError(f"{setting.name} must be at least {least}, not {value}")
+        if self.mailbox_seconds > MAX_SECONDS:
+            # PAI-03: "… how long one lives (an hour at most), …"
+            raise ValueError(f"mailbox_seconds must not be above {MAX_SECONDS}")
         if self.item_bytes > self.body_bytes:
             raise ValueError("item_bytes must not be above body_bytes")
 

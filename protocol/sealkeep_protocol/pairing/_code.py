@@ -12,10 +12,10 @@ from typing import Final
 
 from sealkeep_protocol import cbor
 from sealkeep_protocol.errors import UsageError
+from sealkeep_protocol.mailboxes import MAX_NUMBER
 from sealkeep_protocol.primitives import KEY_SIZE
 from sealkeep_protocol.words import WordList
 
-MAX_MAILBOX: Final = 99_999
 SECRET_SIZE: Final = 16
 WORDS: Final = 3
 _WORD_BYTES: Final = 5  # hold the 33 bits of three words
@@ -106,8 +106,8 @@ def _read_full(match: re.Match[str]) -> GivenCode:
 
 def _mailbox(digits: str) -> int:
     number = int(digits)
-    if not 1 <= number <= MAX_MAILBOX:
-        raise UsageError(f"a code begins with a number from 1 to {MAX_MAILBOX}")
+    if not 1 <= number <= MAX_NUMBER:
+        raise UsageError(f"a code begins with a number from 1 to {MAX_NUMBER}")
     return number
 
 

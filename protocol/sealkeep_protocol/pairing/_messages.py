@@ -20,13 +20,13 @@ from sealkeep_protocol.fields import (
 )
 from sealkeep_protocol.hybrid_kem import KEM_KEY_SIZE
 from sealkeep_protocol.keys import KeyRecord
+from sealkeep_protocol.mailboxes import MAX_MESSAGE
 from sealkeep_protocol.pairing._code import CodeKind
 from sealkeep_protocol.pairing._exchange import ELEMENT_SIZE
 from sealkeep_protocol.primitives import SIGNATURE_SIZE, SUITE, sha256
 from sealkeep_protocol.roster import MAX_NAME
 from sealkeep_protocol.types import AccountId, DeviceId, ObjectId
 
-MAX_MESSAGE: Final = 4096
 NONCE_SIZE: Final = 32
 _SMALL, _LARGE = 96, 1536  # of what is sealed, padded: nobody learns the length of a name
 _PURPOSE: Final = "mailbox"

@@ -17,6 +17,7 @@ from sealkeep_protocol.sequence import SequenceReader
 from sealkeep_protocol.types import AccountId, DeviceId
 from sealkeep_server import log
 from sealkeep_server.http import _bodies
+from sealkeep_server.http._mailboxes import MAILBOX, MailboxRoutes
 from sealkeep_server.http._problems import problem_response
 from sealkeep_server.problems import ProblemError, is_fault, problem_of
 from sealkeep_server.service import Batch, Relay
@@ -40,6 +41,7 @@ class Routes:
         self._by_account: Counter[AccountId] = Counter()
         self._transfers = 0
         self._room = _bodies.Room(self._settings.arriving_bytes)
+        mailboxes = MailboxRoutes(relay.mailboxes, relay.settings, self._room)
         account = "/v1/accounts/(?P<account>[0-9a-f]{64})"
         # REL-01 covers reserved routes too: what is not here is `not-found`.
         table: list[tuple[str, dict[str, Callable[..., Answer]]]] = [
@@ -52,6 +54,9 @@ class Routes:
             (f"{account}/challenge", {"POST": self._challenge}),
             (f"{account}/token", {"POST": self._token}),
             ("/v1/accounts", {"POST": self._create}),
+            ("/v1/mailboxes", {"POST": mailboxes.make}),
+            (MAILBOX, {"DELETE": mailboxes.end}),
+            (f"{MAILBOX}/(?P<message>[1-9][0-9]{{0,3}})", {"GET": mailboxes.get, "PUT": mailboxes.put}),
             ("/v1/info", {"GET": self._info}),
             ("/health", {"GET": self._health}),
         ]
@@ -77,7 +82,7 @@ class Routes:
         await _expect(request)
         account = values.get("account")
         if account is None:
-            return await handler(request)
+            return await handler(request, **{name: int(value) for name, value in values.items()})
         identifier = AccountId(bytes.fromhex(account))
         if handler in (self._roster, self._append_entry, self._challenge, self._token):
             return await handler(request, identifier)  # anybody's: it must not take a turn from the account's own

@@ -15,6 +15,7 @@ from sealkeep_server.service import _reading
 from sealkeep_server.service._accounts import Accounts
 from sealkeep_server.service._append import Batch
 from sealkeep_server.service._entry_limit import EntryLimit
+from sealkeep_server.service._mailboxes import Mailboxes
 from sealkeep_server.service._tokens import Token, Tokens
 from sealkeep_server.settings import Settings
 from sealkeep_server.stores import Parts, Store
@@ -50,6 +51,7 @@ class Relay:
             cached_bytes=settings.cached_roster_bytes,
             limit=limit,
         )
+        self.mailboxes = Mailboxes(store, settings, now=now)
         self.tokens = Tokens(
             self.accounts,
             identity,

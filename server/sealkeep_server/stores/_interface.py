@@ -6,8 +6,9 @@ earlier, and names that state in the write: the store compares it under the acco
 write itself, and raises `ConflictError` where it has moved on. So rules stand in one place, and several processes may
 share a store.
 
-Every key begins with the account id. A method that returns has made its change durable; one that raises has stored
-nothing, except that after `UnavailableError` the outcome of a write is unknown until it is read back.
+Every key begins with the account id; mailboxes alone belong to no account. A method that returns has made its change
+durable; one that raises has stored nothing, except that after `UnavailableError` the outcome of a write is unknown until
+it is read back.
 """
 
 from __future__ import annotations
@@ -27,9 +28,16 @@ class StoreError(Exception):
 class ConflictError(StoreError):
     """The state that a write was judged against is not the present one: read again, judge again."""
 
-    def __init__(self, moved: Literal["account", "roster", "feed"]) -> None:
+    def __init__(self, moved: Literal["account", "roster", "feed", "mailbox"]) -> None:
         super().__init__(f"the {moved} is another by now")
         self.moved = moved
+
+
+class FullError(StoreError):
+    """A bound that the write was given is reached."""
+
+    def __init__(self, what: Literal["mailboxes"]) -> None:
+        super().__init__(f"there is no room for more {what}")
 
 
 class UnavailableError(StoreError):
@@ -171,6 +179,19 @@ class Heads:
     used: int
 
 
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """A mailbox (spec §10.1). `maker` and `guest` are hashes of passes; nobody is the guest before message 1. `expires`
+    in ms since 1970; `messages` counts those put."""
+
+    number: int
+    maker: bytes
+    guest: bytes | None
+    expires: int
+    messages: int
+    ended: bool
+
+
 class Store(Protocol):
     """A relay's storage. Methods raise `UnavailableError`; what else they raise is said with each."""
 
@@ -245,3 +266,22 @@ class Store(Protocol):
 
     async def heads(self, account: AccountId) -> Heads | None:
         """All heads at one moment; None for an unknown account."""
+
+    # Mailboxes. Times are ms since 1970.
+
+    async def make_mailbox(self, mailbox: Mailbox, *, now: int, most: int) -> None:
+        """Make one, and erase all whose time is over. Raises `ConflictError` (`mailbox`) where its number is taken,
+        `FullError` where there are `most` already."""
+
+    async def mailbox(self, number: int, *, now: int) -> Mailbox | None:
+        """A mailbox whose time is not over, ended or not."""
+
+    async def put_message(self, before: Mailbox, guest: bytes | None, message: bytes) -> None:
+        """Add the next message, by which this is the guest. Raises `ConflictError` (`mailbox`) where the mailbox is not as
+        it was `before`."""
+
+    async def message(self, mailbox: int, number: int) -> bytes | None:
+        """A message by its number, from 1."""
+
+    async def end_mailbox(self, mailbox: Mailbox) -> None:
+        """Erase its messages, and take no more. It stays until its time is over."""

@@ -1,6 +1,7 @@
 """The tables of the embedded store, and opening its database.
 
-Every primary and unique key begins with the account id. `segment.object` names the file of a body (`_bodies`), and is
+Every primary and unique key begins with the account id, except those of mailboxes (`_mailboxes`), which have no account.
+`segment.object` names the file of a body (`_bodies`), and is
 null where the body stands in the row. `body` comes last, so that reading the columns before it touches none of its pages.
 """
 
@@ -11,9 +12,10 @@ import secrets
 import sqlite3
 from pathlib import Path
 
+from sealkeep_server.stores import _mailboxes
 from sealkeep_server.stores._interface import OpenError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x5EA17EE9  # marks the file as a relay's database for `file(1)` and for us
 INCARNATION_SIZE = 16
 
@@ -73,6 +75,9 @@ CREATE TABLE segment (
 CREATE INDEX segment_object ON segment (object) WHERE object IS NOT NULL;
 """
 
+# What leads from the version of its key to the next. A step that was published never changes.
+_STEPS = {1: _mailboxes.TABLES}
+
 
 def open_database(path: Path) -> tuple[sqlite3.Connection, bytes]:
     """Open, or make, the database for its one writer; returns the connection and the incarnation.
@@ -114,6 +119,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> bytes:
     connection.execute("PRAGMA checkpoint_fullfsync = ON")
     if not tables:
         _create(connection)
+    elif version < SCHEMA_VERSION:
+        _migrate(connection, version)
     found = connection.execute("SELECT value FROM meta WHERE name = 'incarnation'").fetchone()
     if found is None:
         raise OpenError(f"{path} has no incarnation: it was not made whole")
@@ -121,13 +128,18 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> bytes:
 
 
 def _create(connection: sqlite3.Connection) -> None:
-    connection.executescript(f"BEGIN IMMEDIATE; {_TABLES}")
+    connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} {_mailboxes.TABLES}")
     incarnation = secrets.token_bytes(INCARNATION_SIZE)
     connection.execute("INSERT INTO meta VALUES ('incarnation', ?)", (incarnation,))
     # Both are in the header page, hence part of this transaction: a store is made whole or not at all.
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.execute("COMMIT")
+
+
+def _migrate(connection: sqlite3.Connection, version: int) -> None:
+    steps = "".join(_STEPS[step] for step in range(version, SCHEMA_VERSION))
+    connection.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT")
 
 
 def configure(connection: sqlite3.Connection) -> None:

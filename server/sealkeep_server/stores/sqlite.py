@@ -15,13 +15,14 @@ from typing import TypeVar
 
 from sealkeep_protocol.types import NO_ID, AccountId, DeviceId, ObjectId, Seq
 from sealkeep_server.settings import Settings
-from sealkeep_server.stores import _schema, _sql
+from sealkeep_server.stores import _mailboxes, _schema, _sql
 from sealkeep_server.stores._bodies import BodyFiles
 from sealkeep_server.stores._cache import WrittenCache
 from sealkeep_server.stores._interface import (
     Entry,
     FeedHead,
     Heads,
+    Mailbox,
     NewSegment,
     OpenError,
     Parts,
@@ -202,6 +203,23 @@ class SqliteStore:
 
     async def heads(self, account: AccountId) -> Heads | None:
         return await self._read(partial(_sql.heads, account=account))
+
+    # Mailboxes.
+
+    async def make_mailbox(self, mailbox: Mailbox, *, now: int, most: int) -> None:
+        await self._writer.submit(partial(_mailboxes.make, mailbox=mailbox, now=now, most=most))
+
+    async def mailbox(self, number: int, *, now: int) -> Mailbox | None:
+        return await self._read(partial(_mailboxes.find, number=number, now=now))
+
+    async def put_message(self, before: Mailbox, guest: bytes | None, message: bytes) -> None:
+        await self._writer.submit(partial(_mailboxes.put_message, before=before, guest=guest, message=message))
+
+    async def message(self, mailbox: int, number: int) -> bytes | None:
+        return await self._read(partial(_mailboxes.message, mailbox=mailbox, number=number))
+
+    async def end_mailbox(self, mailbox: Mailbox) -> None:
+        await self._writer.submit(partial(_mailboxes.end, mailbox=mailbox))
 
     # Threads.
 

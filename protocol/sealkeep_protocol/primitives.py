@@ -46,7 +46,7 @@ def derive(key: bytes, info: Sequence[cbor.Item], size: int, *, salt: bytes = b"
     return hkdf(key, salt=salt, info=cbor.encode(info), size=size)
 
 
-def hmac_sha256(key: bytes, data: bytes) -> bytes:
+def mac(key: bytes, data: bytes) -> bytes:
     """HMAC-SHA-256 (RFC 2104), 32 bytes."""
     return hmac.digest(key, data, "sha256")
 

@@ -11,7 +11,7 @@ from spake2 import SPAKE2_A, SPAKE2_B
 from sealkeep_protocol import cbor
 from sealkeep_protocol.errors import AuthenticationError
 from sealkeep_protocol.pairing._code import CodeKind
-from sealkeep_protocol.primitives import KEY_SIZE, derive, hmac_sha256, is_prime_order_point, sha256
+from sealkeep_protocol.primitives import KEY_SIZE, derive, is_prime_order_point, mac, sha256
 
 ELEMENT_SIZE: Final = 32
 
@@ -79,7 +79,7 @@ class PairingKeys:
 
     def confirmation(self, side: Side) -> bytes:
         """By which a side shows that it knows the code, 32 bytes."""
-        return hmac_sha256(self._derive("pairing-confirm", int(side)), self._transcript)
+        return mac(self._derive("pairing-confirm", int(side)), self._transcript)
 
     def sealing_key(self, side: Side) -> bytes:
         """The parent key of what a side seals."""

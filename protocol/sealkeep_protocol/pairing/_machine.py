@@ -11,7 +11,7 @@ from sealkeep_protocol.errors import PairingError, PeerError, UsageError
 from sealkeep_protocol.pairing._code import CodeKind
 from sealkeep_protocol.pairing._exchange import Exchange, PairingKeys, Side
 from sealkeep_protocol.pairing._messages import Candidate, open_message, seal_message
-from sealkeep_protocol.primitives import equal, hmac_sha256
+from sealkeep_protocol.primitives import equal, mac
 from sealkeep_protocol.types import AccountId
 from sealkeep_protocol.words import WordList
 
@@ -85,7 +85,7 @@ class Machine:
     def _words(self, words: WordList, account: AccountId, nonce: bytes, candidate: Candidate) -> tuple[str, ...]:
         """The confirmation words (§10.6); `nonce` is the old device's."""
         said = [account, nonce, candidate.nonce, candidate.keys.signing, candidate.keys.kem, candidate.name]
-        return words.encode(hmac_sha256(self._keys.words_key, cbor.encode(said)), CONFIRMATION_WORDS)
+        return words.encode(mac(self._keys.words_key, cbor.encode(said)), CONFIRMATION_WORDS)
 
 
 @contextmanager

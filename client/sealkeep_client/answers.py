@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sealkeep_protocol import cbor
 from sealkeep_protocol.errors import MalformedError, RefusedError, TransportError
 from sealkeep_protocol.fields import array, octets, unsigned
+from sealkeep_protocol.mailboxes import MAX_MESSAGE, MAX_NUMBER, MAX_SECONDS
 from sealkeep_protocol.primitives import KEY_SIZE
 from sealkeep_protocol.problems import PROBLEMS, TYPE_PREFIX
 from sealkeep_protocol.segments import Head
@@ -131,6 +132,23 @@ def decode_challenge(data: bytes) -> bytes:
     if not isinstance(challenge, bytes):
         raise MalformedError("malformed", "a challenge is a byte string")
     return challenge
+
+
+def decode_mailbox(data: bytes) -> tuple[int, int]:
+    """A new mailbox's number, and the seconds that it lives."""
+    value = _map(data, (1, 2))
+    return (
+        unsigned(value[1], "a mailbox's number", minimum=1, maximum=MAX_NUMBER),
+        unsigned(value[2], "a mailbox's time", minimum=1, maximum=MAX_SECONDS),
+    )
+
+
+def decode_message(data: bytes) -> bytes | None:
+    """A message of a mailbox; None where it is not there yet."""
+    message = cbor.decode(data, limit=MAX_ANSWER)
+    if message is not None and (not isinstance(message, bytes) or len(message) > MAX_MESSAGE):
+        raise MalformedError("malformed", "a mailbox message is a byte string")
+    return message
 
 
 def decode_heads(data: bytes) -> Heads:

@@ -33,6 +33,16 @@ class ReadWraps:
 
 
 @dataclass(frozen=True, slots=True)
+class AppendEntry:
+    """→ None. An entry of the roster that follows number `head`, with its wraps; `RefusedError` (`roster-conflict`) is
+    thrown where the relay's head is another."""
+
+    head: int
+    entry: bytes
+    wraps: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class ReadHeads:
     """→ `Heads`."""
 
@@ -173,6 +183,7 @@ class Progress:
 Action: TypeAlias = (
     ReadRoster
     | ReadWraps
+    | AppendEntry
     | ReadHeads
     | ReadChanges
     | ReadFeed

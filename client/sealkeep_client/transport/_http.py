@@ -148,6 +148,20 @@ class HttpRelay:
         )
         return decode_appended(answer)
 
+    # What has a type of its own (`HttpMailbox`)
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: dict[str, str] | None = None,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> bytes:
+        """Send a request without a token, and return its answer, one item. Raises `RefusedError`, `TransportError`."""
+        return await self._answer(method, path, query=query, body=body, headers=headers)
+
     # Beneath
 
     def _path(self, name: str) -> str:
@@ -168,13 +182,14 @@ class HttpRelay:
         method: str,
         path: str,
         *,
+        query: dict[str, str] | None = None,
         body: bytes | _Stream | None = None,
         media: str = CBOR,
         headers: dict[str, str] | None = None,
         authorized: bool = False,
     ) -> bytes:
         async with self._request(
-            method, path, body=body, media=media, headers=headers, authorized=authorized
+            method, path, query=query, body=body, media=media, headers=headers, authorized=authorized
         ) as response:
             _expect_media(response, CBOR)
             return await self._read(response, MAX_ANSWER)

@@ -14,6 +14,7 @@ from sealkeep_client.engine import (
     Account,
     Action,
     Append,
+    AppendEntry,
     Progress,
     ReadChanges,
     ReadFeed,
@@ -147,6 +148,9 @@ class Driver:
                 return await relay.roster(self._local.account.id, action.first)
             case ReadWraps():
                 return await relay.wraps()
+            case AppendEntry():
+                account = self._local.account.id
+                return await relay.append_roster(account, action.head, action.entry, action.wraps)
             case ReadHeads():
                 return await relay.heads()
             case ReadChanges():

@@ -17,6 +17,9 @@ from sealkeep_client.vault._types import (
     Chat,
     Draft,
     ImportReport,
+    LinkCode,
+    Linked,
+    Newcomer,
     OnProgress,
     Record,
     Status,
@@ -140,6 +143,20 @@ class SyncVault:
         return cls._begin(Vault.recover(home, kit=kit, unlock=unlock, name=name, relay=relay))
 
     @classmethod
+    def link(
+        cls,
+        home: Path,
+        *,
+        relay: str | None,
+        unlock: Unlock,
+        name: str,
+        on_code: Callable[[LinkCode], None],
+        on_words: Callable[[tuple[str, ...]], None],
+    ) -> Self:
+        """See `Vault.link`."""
+        return cls._begin(Vault.link(home, relay=relay, unlock=unlock, name=name, on_code=on_code, on_words=on_words))
+
+    @classmethod
     def _begin(cls, opening: Coroutine[Any, Any, Vault]) -> Self:
         loop = _Loop()
         try:
@@ -219,6 +236,14 @@ class SyncVault:
     def verify(self, *, progress: OnProgress | None = None) -> VerifyReport:
         """See `Vault.verify`."""
         return self._loop.run(self._vault.verify(progress=progress))
+
+    def accept(self, code: str, *, confirm: Callable[[Newcomer], bool]) -> Linked:
+        """See `Vault.accept`. `confirm` may block: it is called on a thread of its own."""
+
+        async def ask(newcomer: Newcomer) -> bool:
+            return await asyncio.to_thread(confirm, newcomer)
+
+        return self._loop.run(self._vault.accept(code, confirm=ask))
 
     def status(self) -> Status:
         """See `Vault.status`."""

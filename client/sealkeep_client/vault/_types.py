@@ -152,6 +152,33 @@ class VerifyReport:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkCode:
+    """What a new device shows so that an old one lets it in: `words` to be typed, `full` for a QR code. Either serves
+    once, for so many seconds, and is a secret as long."""
+
+    words: str = field(repr=False)
+    full: str = field(repr=False)
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """A device that wants to join, as it calls itself, and the confirmation words that it shows if nobody stands
+    between the two."""
+
+    name: str
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """A device that was let in, by its number and name."""
+
+    device: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class SyncState:
     """What the background sync is doing. `error` says why it is offline, only reads (`full`: the relay has no room for
     what waits here) or has stopped; `retry_in` is in seconds."""

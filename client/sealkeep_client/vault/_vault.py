@@ -32,6 +32,9 @@ from sealkeep_client.vault._types import (
     Chat,
     Draft,
     ImportReport,
+    LinkCode,
+    Linked,
+    Newcomer,
     OnProgress,
     Record,
     Status,
@@ -150,6 +153,44 @@ class Vault:
             )
 
         return await cls._begin(line, make, sources, worker)
+
+    @classmethod
+    async def link(
+        cls,
+        home: Path,
+        *,
+        relay: str | None,
+        unlock: Unlock,
+        name: str,
+        on_code: Callable[[LinkCode], None],
+        on_words: Callable[[tuple[str, ...]], None],
+        worker: bool = True,
+        now: Callable[[], int] = _now_ms,
+        entropy: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> Self:
+        """Make this device a new one of an account, let in by one of its devices. The records come with the first `sync`.
+
+        `on_code` gets the code to be shown: an old device is given it (`accept`). `on_words` gets the confirmation words,
+        to be compared with those that the old device shows. Raises `PairingError` where the two do not come together: the
+        code is used up then. Whatever breaks off, the same call goes on where it can; `relay` may be None then.
+        """
+        from sealkeep_client.vault._linking import Linking
+
+        sources = Sources(now, entropy)
+
+        async def make(thread: StoreThread) -> Store:
+            return await Linking(
+                home,
+                relay=relay,
+                unlock=unlock,
+                name=name,
+                on_code=on_code,
+                on_words=on_words,
+                thread=thread,
+                sources=sources,
+            ).run()
+
+        return await cls._begin(None, make, sources, worker)
 
     @classmethod
     async def _begin(
@@ -300,6 +341,20 @@ class Vault:
     async def verify(self, *, progress: OnProgress | None = None) -> VerifyReport:
         """Read everything again from the relay and prove it against what this device has. Changes nothing."""
         return await self._relaying.verify(progress=progress)
+
+    # Other devices
+
+    async def accept(self, code: str, *, confirm: Callable[[Newcomer], Awaitable[bool]]) -> Linked:
+        """Let the device in that shows this code, in words or in full.
+
+        `confirm` is asked with the device's name and the confirmation words, which the other device shows too unless
+        somebody stands between the two: ask the person, and return whether it may join and read everything. Raises
+        `UsageError` for what is no code, before anything is sent, and `PairingError` where the two do not come together, or
+        `confirm` said no: the code is used up then.
+        """
+        from sealkeep_client.vault._pairing import Pairing
+
+        return await Pairing(self._core, self._relaying).accept(code, confirm)
 
     async def status(self) -> Status:
         """The vault at a glance, from this device alone."""

@@ -1,0 +1,93 @@
+"""A pairing's messages through its mailbox, patiently: a broken line is tried again until the code's time is over."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
+
+from sealkeep_client.engine.pairing import GetMessage, PairingAction, PairingSteps, PutMessage
+from sealkeep_client.transport import HttpMailbox
+from sealkeep_client.vault._steps import carry
+from sealkeep_protocol.errors import PairingError, RefusedError, SealkeepError, TransportError
+
+T = TypeVar("T")
+
+_PAUSE: Final = 1.0  # seconds between two tries on a broken line
+_FAREWELL: Final = 5.0  # seconds in which a mailbox is ended, or left to end by itself
+_UNKNOWN: Final = "no device waits under this code: it was mistyped, or its time is over"
+_USED: Final = "this code has been used: a code serves once; `sealkeep link` on the new device makes another"
+_ENDED: Final = "the other device ended the pairing, or somebody else tried the code: begin again with a new one"
+_LATE: Final = "the code's time is over: begin again with a new one"
+
+
+class Mailbox:
+    """Mailbox `number`, which lives at most `seconds`."""
+
+    def __init__(self, line: HttpMailbox, number: int, *, seconds: float) -> None:
+        self._line = line
+        self._number = number
+        self._deadline = asyncio.get_running_loop().time() + seconds
+
+    async def carry(self, steps: PairingSteps[T], other: Callable[[PairingAction], Awaitable[Any]]) -> T:
+        """Carry steps of a pairing through; `other` does what is not said through the mailbox."""
+
+        async def do(action: PairingAction) -> Any:
+            if isinstance(action, PutMessage):
+                return await self.put(action.place, action.message)
+            if isinstance(action, GetMessage):
+                return await self.get(action.place)
+            return await other(action)
+
+        return await carry(steps, do)
+
+    async def put(self, place: int, message: bytes) -> None:
+        """Put a message. Raises `PairingError`, or `TransportError` when the time is over."""
+
+        async def ask() -> bool:
+            await self._line.put(self._number, place, message)
+            return True
+
+        await self._until(ask, place == 1)
+
+    async def get(self, place: int) -> bytes:
+        """Wait for a message. Raises `PairingError`, or `TransportError` when the time is over."""
+        return await self._until(lambda: self._line.get(self._number, place), False)
+
+    async def end(self) -> None:
+        """End it as well as may be. Where the line is broken, it ends by itself when its time is over."""
+        with contextlib.suppress(RefusedError, TransportError, TimeoutError):
+            async with asyncio.timeout(_FAREWELL):
+                await self._line.end(self._number)
+
+    async def _until(self, ask: Callable[[], Awaitable[T | None]], first: bool) -> T:
+        while True:
+            try:
+                answer = await ask()
+            except (RefusedError, TransportError) as error:
+                if not error.retryable:
+                    raise _meaning(error, first=first) from error
+                if self._is_late():
+                    raise
+                await asyncio.sleep(_PAUSE)
+                continue
+            if answer is not None:
+                return answer
+            if self._is_late():
+                raise PairingError(_LATE)
+
+    def _is_late(self) -> bool:
+        return asyncio.get_running_loop().time() >= self._deadline
+
+
+def _meaning(error: SealkeepError, *, first: bool) -> SealkeepError:
+    """What a refusal says of the pairing; `first` is whether it was the first thing said through the mailbox."""
+    code = error.code if isinstance(error, RefusedError) else None
+    if code == "not-found":
+        return PairingError(_UNKNOWN if first else _LATE)
+    if code == "mailbox-used":
+        return PairingError(_USED if first else _ENDED)
+    if code in ("forbidden", "fork", "gap"):
+        return PairingError(_ENDED)
+    return error

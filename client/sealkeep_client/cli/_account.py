@@ -37,7 +37,7 @@ def _new_kit(_: click.Context, __: click.Parameter, value: Path) -> Path:
     return value
 
 
-_name_option: Callable[..., Any] = click.option(
+name_option: Callable[..., Any] = click.option(
     "--name", callback=_name, metavar="NAME", help="What your other devices call this one.  [default: its host name]"
 )
 
@@ -58,7 +58,7 @@ _name_option: Callable[..., Any] = click.option(
     default=True,
     help="Ask for two groups of the kit back, on a terminal.  [default: confirm]",
 )
-@_name_option
+@name_option
 @json_option
 @pass_app
 def init_command(app: App, relay: str, kit: Path, confirm: bool, name: str, as_json: bool) -> None:
@@ -103,7 +103,7 @@ def init_command(app: App, relay: str, kit: Path, confirm: bool, name: str, as_j
             {"type": "init", **made, "name": name, "home": str(app.home), "kit": str(kit), "unlock": unlock.method}
         )
         return
-    click.echo(f"Your vault is in {app.home}, {_kept(unlock.method)}.")
+    click.echo(f"Your vault is in {app.home}, {kept(unlock.method)}.")
     click.echo(f"Its recovery kit is {bold(str(kit))}: print it, put it in a safe place, and delete the file.")
     if confirm:
         confirm_kit(written[0])
@@ -118,7 +118,7 @@ def init_command(app: App, relay: str, kit: Path, confirm: bool, name: str, as_j
     metavar="FILE",
     help="The recovery kit, or what its QR code says, as a file.  [default: to type it, on a terminal]",
 )
-@_name_option
+@name_option
 @json_option
 @pass_app
 def recover_command(app: App, relay: str | None, kit: Path | None, name: str, as_json: bool) -> None:
@@ -166,10 +166,11 @@ def recover_command(app: App, relay: str | None, kit: Path | None, name: str, as
         )
         return
     click.echo(f"Restored {count(made['messages'], 'message')} in {count(made['chats'], 'chat')}.")
-    click.echo(f"Your vault is in {app.home}, {_kept(unlock.method)}; it is device {made['device']} of the account.")
+    click.echo(f"Your vault is in {app.home}, {kept(unlock.method)}; it is device {made['device']} of the account.")
     for line in unreadable:
         say(f"not readable: {line}")
 
 
-def _kept(method: str) -> str:
+def kept(method: str) -> str:
+    """How a vault is locked, as a person says it."""
     return "locked by this system's keyring" if method == "keyring" else "locked by your passphrase"

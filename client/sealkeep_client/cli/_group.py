@@ -25,6 +25,8 @@ class _Own(NamedTuple):
 _OWN: Final = {
     "init": _Own("_account", "Begin: a new account on this device, and its recovery kit."),
     "recover": _Own("_account", "Bring everything back on a new device, from the recovery kit."),
+    "link": _Own("_pairing", "Join an account that another device of yours is in."),
+    "accept": _Own("_pairing", "Let a new device in, by the code that it shows."),
     "import": _Own("_import", "Take in exports of Telegram, WeChat and WhatsApp."),
     "sync": _Own("_sync", "Send and fetch what is new."),
     "status": _Own("_sync", "Show what is here, and what waits to be sent."),

@@ -1,0 +1,156 @@
+"""`link` and `accept`: a new device is let in by an old one."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from sealkeep_client.cli._account import kept, name_option
+from sealkeep_client.cli._app import App, json_option, pass_app, run
+from sealkeep_client.cli._asking import ask, can_ask
+from sealkeep_client.cli._output import bold, clean_line, count, is_terminal, print_json, say
+from sealkeep_client.cli._progress import progress_bar
+from sealkeep_protocol.errors import UsageError
+
+if TYPE_CHECKING:
+    from sealkeep_client.vault import LinkCode, Linked, Newcomer, Status, Vault
+
+_QUIET_ZONE: Final = 2  # modules around a QR code
+
+
+@click.command()
+@click.option("--relay", metavar="URL", help="The relay that keeps the account.  [needed the first time]")
+@name_option
+@click.option("--qr/--no-qr", default=None, help="Show a QR code too.  [default: on a terminal]")
+@json_option
+@pass_app
+def link_command(app: App, relay: str | None, name: str, qr: bool | None, as_json: bool) -> None:
+    """Join an account that another device of yours is in already.
+
+    This shows a code, which `sealkeep accept` on the other device takes. Both then show the same three words; compare
+    them before you say yes there. What breaks off is gone on with by the same command.
+    """
+    from sealkeep_client.store import is_held, is_home
+    from sealkeep_client.vault import Vault
+
+    begun = is_held(app.home)
+    if relay is None and not begun:
+        raise UsageError(
+            "a new device must be told its relay: give --relay URL, as `sealkeep status` shows it elsewhere"
+        )
+    unlock = app.unlock_begun() if begun else app.unlock_new()
+
+    def show_code(code: LinkCode) -> None:
+        if as_json:
+            print_json({"type": "code", "code": code.words, "full": code.full, "seconds": code.seconds})
+        else:
+            _show_code(code, is_terminal() if qr is None else qr)
+
+    def show_words(words: tuple[str, ...]) -> None:
+        if as_json:
+            print_json({"type": "words", "words": list(words)})
+            return
+        _show_words(words)
+        click.echo("If they differ, answer no on the other device.")
+
+    async def link() -> tuple[Status, list[str]]:
+        vault = await Vault.link(
+            app.home, relay=relay, unlock=unlock, name=name, on_code=show_code, on_words=show_words
+        )
+        async with vault:
+            with progress_bar(quiet=as_json) as progress:
+                summary = await vault.sync(progress=progress)
+            return await vault.status(), [str(error) for error in summary.unreadable]
+
+    try:
+        status, unreadable = run(link())
+    except BaseException:
+        if is_home(app.home):
+            say(f"this device has joined the account, in {app.home}; `sealkeep sync` goes on fetching")
+        elif is_held(app.home):
+            say("this device may be in the account already: `sealkeep link` goes on from here")
+        raise
+    if as_json:
+        print_json(_joined(status) | {"home": str(app.home), "unlock": unlock.method, "unreadable": unreadable})
+        return
+    click.echo(
+        f"Joined, and fetched {count(status.messages, 'message')} in {count(status.conversations, 'chat')}. Your vault is"
+        f" in {app.home}, {kept(unlock.method)}; it is device {status.device} of the account."
+    )
+    for line in unreadable:
+        say(f"not readable: {line}")
+
+
+@click.command()
+@click.argument("code", nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Do not ask. The words are still shown, and nobody compares them.")
+@json_option
+@pass_app
+def accept_command(app: App, code: tuple[str, ...], yes: bool, as_json: bool) -> None:
+    """Let a new device of yours in, by the CODE that it shows.
+
+    It will read everything, as this one does. Three words are shown on both devices: if they differ, say no.
+    """
+    if not yes and not can_ask():
+        raise UsageError("this asks whether the device may join: run it on a terminal, or give --yes")
+
+    async def confirm(newcomer: Newcomer) -> bool:
+        if as_json:
+            print_json({"type": "newcomer", "name": newcomer.name, "words": list(newcomer.words)})
+        else:
+            click.echo(
+                f"A device that calls itself “{clean_line(newcomer.name)}” wants to join, and to read everything."
+            )
+            _show_words(newcomer.words)
+        return yes or await ask("Are the words the same, and shall it join?")
+
+    async def accept(vault: Vault) -> Linked:
+        return await vault.accept(" ".join(code), confirm=confirm)
+
+    linked = app.with_vault(accept)
+    if as_json:
+        print_json({"type": "accept", "device": linked.device, "name": linked.name})
+        return
+    click.echo(f"“{clean_line(linked.name)}” is device {linked.device} of the account.")
+
+
+def _joined(status: Status) -> dict[str, Any]:
+    return {
+        "type": "link",
+        "account": status.account.hex(),
+        "device": status.device,
+        "name": status.device_name,
+        "devices": status.devices,
+        "relay": status.relay,
+        "chats": status.conversations,
+        "messages": status.messages,
+    }
+
+
+def _show_code(code: LinkCode, qr: bool) -> None:
+    click.echo("On a device that is in the account, type this:\n")
+    click.echo(f"    sealkeep accept {bold(code.words)}\n")
+    if qr:
+        click.echo("or scan this there:\n")
+        click.echo(_qr(code.full))
+    minutes = count(max(1, code.seconds // 60), "minute")
+    click.echo(f"The code serves once, within {minutes}, and is as good as a key until then.")
+
+
+def _qr(text: str) -> str:
+    """The QR code in half blocks: dark on light, whatever the terminal's own colours, where it has colours."""
+    import segno
+
+    drawn = io.StringIO()
+    segno.make(text, error="l", micro=False).terminal(drawn, border=_QUIET_ZONE, compact=True)
+    lines = drawn.getvalue().splitlines()
+    if is_terminal() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb":
+        lines = [click.style(line, fg="bright_white", bg="black") for line in lines]
+    return "".join(f"    {line}\n" for line in lines)
+
+
+def _show_words(words: tuple[str, ...]) -> None:
+    click.echo(f"Both devices show now:  {bold(' '.join(words))}")

@@ -1,9 +1,9 @@
 """A process on a pseudo-terminal of its own, driven as a person would: read what it shows, type when it asks.
 
-    with Terminal([sys.executable, "-m", "sealkeep_client.cli", "link"], env) as link:
-        code = link.wait_for(r"sealkeep accept (\\S+)")[1]
-        link.type("y\\n")
-        assert link.end() == 0
+with Terminal([sys.executable, "-m", "sealkeep_client.cli", "link"], env) as link:
+    code = link.wait_for(r"sealkeep accept (\\S+)")[1]
+    link.type("y\\n")
+    assert link.end() == 0
 """
 
 from __future__ import annotations

@@ -70,28 +70,37 @@ class SaveEnrolment:
     enrolment: Enrolment
 
 
-PairingAction: TypeAlias = PutMessage | GetMessage | Ask | SaveOffer | ShowWords | SaveEnrolment
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """→ None. The person on the other device said no."""
+
+
+PairingAction: TypeAlias = PutMessage | GetMessage | Ask | SaveOffer | ShowWords | SaveEnrolment | Declined
 
 T = TypeVar("T")
 PairingSteps: TypeAlias = Generator[PairingAction, Any, T]
 
-_DECLINED: Final = "the new device was not let in: its code is used up, and nothing was changed"
+_DECLINED: Final = "the other device answered no: this one was not let in"
 
 
-def meet(device: OldDevice) -> PairingSteps[Candidate]:
-    """The old device's part, up to the person's yes. Raises `PairingError`, or what the messages' openers raise."""
+def meet(device: OldDevice) -> PairingSteps[Candidate | None]:
+    """The old device's part, up to the person's yes; None, and all is said, after a no.
+
+    Raises `PairingError`, or what the messages' openers raise.
+    """
     yield PutMessage(1, device.hello())
     yield PutMessage(3, device.invite((yield GetMessage(2))))
     candidate, words = device.meet((yield GetMessage(4)))
     # PAI-10: "The old device MUST NOT append an entry for a new device before the person, or a program that decides for
     # them, was shown its name and the confirmation words and agreed."
     if not (yield Ask(candidate.name, words)):
-        raise PairingError(_DECLINED)
+        yield PutMessage(5, device.decline())
+        return None
     return candidate
 
 
 def ask_to_join(device: NewDevice) -> PairingSteps[tuple[AccountId, Enrolment]]:
-    """The new device's part, up to where it knows in which roster entry it stands. Raises as `meet` does."""
+    """The new device's part, up to where it knows by which roster entry it joins. Raises as `meet` does."""
     yield PutMessage(2, device.answer((yield GetMessage(1))))
     offer = device.offer((yield GetMessage(3)))
     # PAI-11: "The new device MUST have its private keys, the account's id, and the relay's identity durable before it
@@ -101,6 +110,9 @@ def ask_to_join(device: NewDevice) -> PairingSteps[tuple[AccountId, Enrolment]]:
     yield ShowWords(offer.words)
     # PAI-14: "The new device MUST NOT join without message 5, whatever roster it is shown."
     enrolment = device.conclude((yield GetMessage(5)))
+    if enrolment is None:
+        yield Declined()
+        raise PairingError(_DECLINED)
     yield SaveEnrolment(enrolment)
     return offer.account, enrolment
 

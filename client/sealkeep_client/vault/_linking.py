@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from sealkeep_client.engine import Account, Action, ReadRoster, ReadWraps, RemovedError
 from sealkeep_client.engine.pairing import (
+    Declined,
     PairingAction,
     SaveEnrolment,
     SaveOffer,
@@ -155,6 +156,8 @@ class Linking:
             elif isinstance(action, SaveOffer):
                 state = replace(state, account=action.account)
                 await self._thread.run(_hold, store, state)
+            elif isinstance(action, Declined) and begun.account is None:  # nobody has these keys
+                await self._thread.run(store.release)
             elif isinstance(action, SaveEnrolment):
                 state = replace(state, enrolment=action.enrolment)
                 await self._thread.run(state.save, store)

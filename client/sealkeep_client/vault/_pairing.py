@@ -17,6 +17,7 @@ from sealkeep_protocol.errors import PairingError
 from sealkeep_protocol.mailboxes import MAX_SECONDS, PASS_SIZE
 from sealkeep_protocol.pairing import Candidate, Enrolment, OldDevice, read_code
 
+_DECLINED: Final = "the new device was not let in; its code is used up, and nothing was changed"
 _UNHEARD: Final = (
     "the new device is in the account and has not heard of it: `sealkeep link` there once more, and accept its new code"
 )
@@ -41,15 +42,18 @@ class Pairing:
             assert isinstance(action, Ask)  # noqa: S101 (the only one that is left)
             return await confirm(Newcomer(action.name, action.words))
 
-        heard = False
+        said = False
         try:
             candidate = await mailbox.carry(meet(device), ask)
-            enrolment = await self._enrol(candidate)
-            await self._tell(mailbox, device.conclude(enrolment))
-            heard = True
+            if candidate is not None:
+                enrolment = await self._enrol(candidate)
+                await self._tell(mailbox, device.conclude(enrolment))
+            said = True
         finally:
-            if not heard:  # otherwise the new device ends it, when it has read the last message
+            if not said:  # otherwise the new device ends it, when it has read the last message
                 await mailbox.end()
+        if candidate is None:
+            raise PairingError(_DECLINED)
         return Linked(enrolment.device, candidate.name)
 
     async def _enrol(self, candidate: Candidate) -> Enrolment:

@@ -171,13 +171,21 @@ class Enrolment:
         return _padded({1: self.device, 2: self.number, 3: self.entry_id}, _SMALL)
 
     @classmethod
-    def decode(cls, plaintext: bytes) -> Enrolment:
+    def decode(cls, plaintext: bytes) -> Enrolment | None:
+        """None where the device was declined."""
+        if cbor.decode_padded(plaintext) == {}:
+            return None
         value = _decode_padded(plaintext, (1, 2, 3))
         return cls(
             DeviceId(unsigned(value[1], "a device number", minimum=1, maximum=MAX_DEVICE)),
             unsigned(value[2], "an entry's number", minimum=1, maximum=MAX_NUMBER),
             ObjectId(octets(value[3], "an entry's id")),
         )
+
+
+def encode_declined() -> bytes:
+    """Sealed in message 5 where the person said no."""
+    return _padded({}, _SMALL)
 
 
 # Sealing (§10.4): parent is the sender's sealing key, `before` are the messages so far as they were sent

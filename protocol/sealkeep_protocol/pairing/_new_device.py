@@ -41,7 +41,7 @@ class Offer:
 
 
 class NewDevice(Machine):
-    """`answer(1)` → 2; `offer(3)` → 4; `conclude(5)` → where the roster says that it has joined.
+    """`answer(1)` → 2; `offer(3)` → 4; `conclude(5)` → the roster's entry by which it has joined.
 
     `keys` are the device's own. `account` is the one for which they were offered before, if any.
     """
@@ -108,8 +108,8 @@ class NewDevice(Machine):
             words = self._words(self._list, said.account, said.nonce, candidate)
             return Offer(said.account, offered, words)
 
-    def conclude(self, message: bytes) -> Enrolment:
-        """Take message 5. Raises `AuthenticationError` or `MalformedError`."""
+    def conclude(self, message: bytes) -> Enrolment | None:
+        """Take message 5; None where it was declined. Raises `AuthenticationError` or `MalformedError`."""
         with self._step(5, 5):
             return Enrolment.decode(self._open(5, decode_sealed(message, 5)))
 

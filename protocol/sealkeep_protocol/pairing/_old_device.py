@@ -19,6 +19,7 @@ from sealkeep_protocol.pairing._messages import (
     Hello,
     Invitation,
     decode_sealed,
+    encode_declined,
     encode_sealed,
 )
 from sealkeep_protocol.primitives import check_signing_key, equal
@@ -32,7 +33,7 @@ _OTHER_RELAY: Final = (
 
 
 class OldDevice(Machine):
-    """`hello()` → 1; `invite(2)` → 3; `meet(4)` → who wants to join; `conclude(enrolment)` → 5."""
+    """`hello()` → 1; `invite(2)` → 3; `meet(4)` → who wants to join; `conclude(enrolment)` or `decline()` → 5."""
 
     def __init__(
         self, code: GivenCode, *, account: AccountId, identity: bytes, words: WordList, random: Callable[[int], bytes]
@@ -93,3 +94,8 @@ class OldDevice(Machine):
         """Message 5, when the roster's entry stands."""
         with self._step(5, 5):
             return encode_sealed(5, self._seal(5, enrolment.encode()))
+
+    def decline(self) -> bytes:
+        """Message 5, when the person said no."""
+        with self._step(5, 5):
+            return encode_sealed(5, self._seal(5, encode_declined()))

@@ -96,8 +96,7 @@ class NewDevice(Machine):
                 invitation = Invitation.decode(message)
             self._check_confirmation(invitation.confirmation)
             said = Account.decode(self._open(3, invitation.sealed))
-            # PAI-11: "… MUST offer the same keys when it pairs again until it has joined; it MUST NOT use them for another
-            # account."
+            # PAI-11: "… it MUST NOT use them for another account."
             if self._before not in (None, said.account):
                 raise PairingError(_OTHER_ACCOUNT)
             self._said.append(message)

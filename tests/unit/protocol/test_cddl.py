@@ -17,7 +17,6 @@ from typing import Any
 
 import cbor2
 import pytest
-import zcbor
 
 from sealkeep_client.answers import EpochStaleError
 from sealkeep_client.transport import Credentials, HttpRelay
@@ -49,34 +48,12 @@ from sealkeep_protocol.statements import Challenge, Receipt, Refusal, sign_login
 from sealkeep_protocol.types import AccountId, DeviceId, ObjectId, Seq
 from sealkeep_server.app import running
 from sealkeep_server.settings import Settings
+from support.cddl import Cddl
 from support.kits import FIRST_KIT, LARGEST_KIT
 from support.kits import KIT as PAGE
 
 SPEC = Path(__file__).parents[3] / "spec" / "sealkeep.cddl"
 HASH, ID = bytes(range(32)), bytes(range(16))
-
-
-class Cddl:
-    """The rules of spec/sealkeep.cddl, as the tool understands them."""
-
-    def __init__(self, text: str) -> None:
-        self._rules = zcbor.DataTranslator.from_cddl(text, 1 << 20).my_types
-
-    def refusal(self, rule: str, data: bytes) -> str | None:
-        """Why the tool refuses the data; None where it does not."""
-        try:
-            self._rules[rule].validate_str(data)
-        except zcbor.CddlValidationError as error:
-            return str(error)
-        except (cbor2.CBORDecodeError, AssertionError) as error:  # inside a `.cbor`
-            return repr(error)
-        return None
-
-    def accept(self, rule: str, data: bytes) -> None:
-        assert (refused := self.refusal(rule, data)) is None, f"{rule}: {refused}"
-
-    def refuse(self, rule: str, item: Any) -> None:
-        assert self.refusal(rule, cbor2.dumps(item)) is not None, f"{rule} accepts {item!r}"
 
 
 @pytest.fixture(scope="module")

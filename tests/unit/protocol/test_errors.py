@@ -13,6 +13,7 @@ from sealkeep_protocol.errors import (
     AuthenticationError,
     HistoryError,
     MalformedError,
+    PairingError,
     PeerError,
     RefusedError,
     SealkeepError,
@@ -36,6 +37,7 @@ EXAMPLES: list[SealkeepError] = [
     MalformedError("too-large", "much", device=3),
     AuthenticationError("signature", "wrong"),
     HistoryError("fork", "other", device=3, seq=7),
+    PairingError("wrong code"),
     RefusedError("quota", "full", status=507, retryable=True),
     TransportError("cut"),
     StoreError("locked"),
@@ -78,7 +80,7 @@ def test_a_place_once_known_stays() -> None:
 
 
 def test_what_may_succeed_later() -> None:
-    assert [error.retryable for error in EXAMPLES] == [False, False, False, False, True, True, False, False]
+    assert [error.retryable for error in EXAMPLES] == [False, False, False, False, False, True, True, False, False]
     assert not RefusedError("gap", "no", status=409).retryable
 
 

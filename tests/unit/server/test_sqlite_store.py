@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 import stat
@@ -13,6 +14,7 @@ import pytest
 from sealkeep_server.settings import Settings
 from sealkeep_server.stores import DamagedError, OpenError, Parts, Store, UnavailableError
 from sealkeep_server.stores.sqlite import SqliteStore
+from support.mailbox_suite import MailboxSuite
 from support.store_suite import LARGE, SMALL, StoreSuite, account, after, everything, made, segment, start
 
 
@@ -38,6 +40,34 @@ class TestSqlite(StoreSuite):
         return SqliteEngine(tmp_path / "data")
 
 
+class TestSqliteMailboxes(MailboxSuite):
+    @pytest.fixture
+    def engine(self, tmp_path: Path) -> SqliteEngine:
+        return SqliteEngine(tmp_path / "data")
+
+
+async def test_a_store_of_the_first_schema_gets_its_mailboxes(tmp_path: Path) -> None:
+    """What it held stays; a step that fails leaves all as it was."""
+    store = SqliteStore.open(tmp_path)
+    one = await made(store)
+    incarnation = store.incarnation
+    await store.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "relay.db", isolation_level=None)) as database:
+        database.executescript("DROP TABLE mailbox; PRAGMA user_version = 1")
+    with pytest.raises(OpenError, match="mailbox_message already exists"):
+        SqliteStore.open(tmp_path)
+    with contextlib.closing(sqlite3.connect(tmp_path / "relay.db", isolation_level=None)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (1,)
+        assert not database.execute("SELECT 1 FROM sqlite_schema WHERE name = 'mailbox'").fetchall()
+        database.executescript("DROP TABLE mailbox_message")
+    store = SqliteStore.open(tmp_path)
+    assert store.incarnation == incarnation
+    assert await store.roster_head(one) is not None
+    assert await store.mailbox(7, now=0) is None
+    await store.close()
+    await SqliteStore.open(tmp_path).close()
+
+
 async def test_a_second_process_is_refused(tmp_path: Path) -> None:
     store = SqliteStore.open(tmp_path)
     with pytest.raises(OpenError, match="in use by another relay"):
@@ -51,7 +81,7 @@ async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "relay.db") as database:
         database.execute("PRAGMA user_version = 7")
     for _ in range(2):  # the refusal leaves no lock behind
-        with pytest.raises(OpenError, match=r"newer sealkeep \(schema 7; this one knows 1\)"):
+        with pytest.raises(OpenError, match=r"newer sealkeep \(schema 7; this one knows 2\)"):
             SqliteStore.open(tmp_path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -30,6 +31,18 @@ def environment(**more: str) -> dict[str, str]:
 
 def on_terminal(home: Path, *arguments: str) -> Terminal:
     return Terminal([*COMMAND, "--home", str(home), *arguments], environment())
+
+
+def shown_code(link: Terminal) -> str:
+    return link.wait_for(r"sealkeep accept (\d+-[a-z]+-[a-z]+-[a-z]+)")[1]
+
+
+def one_line(done: subprocess.CompletedProcess[str], status: int, said: str) -> None:
+    assert done.returncode == status, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("sealkeep: ")
+    assert done.stderr.count("\n") == 1
+    assert said in done.stderr
 
 
 def run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -70,7 +83,7 @@ def phone(place: Path, relay: RelayProcess) -> Path:
 
 def test_two_devices_pair_through_their_terminals(place: Path, relay: RelayProcess, phone: Path) -> None:
     with on_terminal(place / "laptop", "link", "--relay", relay.url, "--name", "my laptop") as link:
-        code = link.wait_for(r"sealkeep accept (\d+-[a-z]+-[a-z]+-[a-z]+)")[1]
+        code = shown_code(link)
         link.wait_for("within 10 minutes")
         with on_terminal(phone, "accept", code) as accept:
             accept.wait_for("calls itself “my laptop”")
@@ -87,3 +100,82 @@ def test_two_devices_pair_through_their_terminals(place: Path, relay: RelayProce
     done = run(place / "laptop", "search", "早安")
     assert (done.returncode, done.stderr) == (0, "")
     assert "good morning 早安" in done.stdout
+
+
+def test_a_wrong_code_fails_with_one_line_and_cannot_be_tried_again(
+    place: Path, relay: RelayProcess, phone: Path
+) -> None:
+    """PAI-02, PAI-04"""
+    with on_terminal(place / "tablet", "link", "--relay", relay.url, "--name", "tablet") as link:
+        code = shown_code(link)
+        first, last = code.rsplit("-", 1)
+        wrong = f"{first}-{'zoo' if last != 'zoo' else 'zone'}"
+        # A word that no code has is named, and costs nothing.
+        one_line(
+            run(phone, "accept", f"{first}-zebraa", "--yes"), 2, "no code has the word `zebraa`; did you mean `zebra`"
+        )
+        one_line(run(phone, "accept", wrong, "--yes"), 1, "the code is wrong, or somebody else has tried it")
+        one_line(run(phone, "accept", code, "--yes"), 1, "this code has been used: a code serves once")
+        link.wait_for("the other device ended the pairing, or somebody else tried the code")
+        assert link.end() == 1
+    assert not (place / "tablet" / "vault").exists()
+
+
+def test_a_device_that_is_killed_comes_back_as_the_same_one(place: Path, relay: RelayProcess, phone: Path) -> None:
+    """PAI-11: after the other device was told of it, before it was told that it has joined."""
+    home = place / "desktop"
+    with on_terminal(home, "link", "--relay", relay.url, "--name", "desktop", "--no-qr") as link:
+        code = shown_code(link)
+        assert "█" not in link.screen
+        with on_terminal(phone, "accept", code) as accept:
+            accept.wait_for(r"\[y/N\] ")
+            link.kill()
+            accept.type("Yes\n")
+            accept.wait_for("“desktop” is device 3 of the account")
+            assert accept.end() == 0
+    with on_terminal(home, "link", "--name", "other") as link:
+        accepted = run(phone, "accept", *shown_code(link).split("-"), "--yes")
+        assert (accepted.returncode, accepted.stderr) == (0, "")
+        assert "is device 3 of the account" in accepted.stdout
+        link.wait_for("Joined, and fetched 1 message in 1 chat")
+        assert link.end() == 0
+
+
+def test_a_no_and_ctrl_c_let_nobody_in(place: Path, relay: RelayProcess, phone: Path) -> None:
+    """PAI-10"""
+    home = place / "watch"
+    with on_terminal(home, "link", "--relay", relay.url) as link:
+        with on_terminal(phone, "accept", shown_code(link)) as accept:
+            accept.wait_for(r"\[y/N\] ")
+            accept.type("\n")
+            accept.wait_for("the new device was not let in; its code is used up, and nothing was changed")
+            assert accept.end() == 1
+        link.wait_for("the other device answered no")
+        assert link.end() == 1
+    with on_terminal(home, "link", "--relay", relay.url) as link:
+        with on_terminal(phone, "accept", shown_code(link)) as accept:
+            accept.wait_for(r"\[y/N\] ")
+            accept.type("\x03")
+            accept.wait_for("stopped")
+            assert accept.end() == 130
+        link.wait_for("`sealkeep link` goes on from here")
+        link.wait_for("the other device ended the pairing")
+        assert link.end() == 1
+
+
+def test_without_a_terminal(place: Path, relay: RelayProcess, phone: Path) -> None:
+    """Nothing is asked, and a program reads one JSON object a line."""
+    one_line(run(phone, "accept", "7-guitar-lemon-zebra"), 2, "give --yes")
+    command = [*COMMAND, "--home", str(place / "server"), "link", "--relay", relay.url, "--name", "srv", "--json"]
+    with subprocess.Popen(command, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as link:
+        assert link.stdout is not None
+        code = json.loads(link.stdout.readline())
+        assert (code["type"], code["seconds"]) == ("code", 600)
+        accepted = run(phone, "accept", code["full"], "--yes", "--json")
+        said = [json.loads(line) for line in accepted.stdout.splitlines()]
+        assert [line["type"] for line in said] == ["newcomer", "accept"]
+        assert said[1]["name"] == "srv"
+        words, joined = (json.loads(link.stdout.readline()) for _ in range(2))
+        assert (words["type"], words["words"]) == ("words", said[0]["words"])
+        assert (joined["type"], joined["device"], joined["messages"]) == ("link", said[1]["device"], 1)
+        assert link.wait(DEADLINE) == 0

@@ -12,6 +12,7 @@ from sealkeep_protocol.errors import (
     AuthenticationError,
     HistoryError,
     MalformedError,
+    PairingError,
     PeerError,
     RefusedError,
     SealkeepError,
@@ -74,6 +75,7 @@ def test_a_copied_home_does_not_blame_the_relay() -> None:
         (SealkeepError("odd"), FAILED, "odd"),
         (TransportError("no route"), FAILED, "no route: everything is safe on this device"),
         (SourceError("a.json: empty"), FAILED, "a.json: empty; nothing was imported"),
+        (PairingError("the code is wrong"), FAILED, "the code is wrong"),  # PAI-08: nobody is accused
         (RefusedError("quota", "full", status=507), FAILED, "more room"),
         (RefusedError("revoked", "removed", status=403), FAILED, "recovery kit"),
         (RefusedError("odd", "odd", status=400), FAILED, "safe on this device"),

@@ -11,7 +11,7 @@ import pytest
 
 from sealkeep_client.cli import _group, main
 
-OWN = ["init", "recover", "import", "sync", "status", "verify", "chats", "show", "search", "export"]
+OWN = ["init", "recover", "link", "accept", "import", "sync", "status", "verify", "chats", "show", "search", "export"]
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:

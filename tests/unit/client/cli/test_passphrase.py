@@ -154,6 +154,18 @@ def test_a_home_that_is_missing_or_there_already(tmp_path: Path) -> None:
         _passphrase.for_new_home(tmp_path)
 
 
+def test_the_passphrase_of_a_home_that_a_pairing_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Store.create(tmp_path, Passphrase("x", strength=INTERACTIVE)) as store:
+        store.hold()
+    with pytest.raises(StoreError, match="there is no vault in"):
+        _passphrase.for_home(tmp_path)
+    with pytest.raises(UsageError, match="set SEALKEEP_PASSPHRASE"):
+        _passphrase.for_home(tmp_path, held=True)
+    monkeypatch.setenv(_passphrase.VARIABLE, "x")
+    with Store.resume(tmp_path, _passphrase.for_home(tmp_path, held=True)):
+        pass
+
+
 def test_a_process_without_standard_input_has_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     monkeypatch.setattr(sys, "stdin", None)

@@ -12,7 +12,7 @@ import keyring.backends.null
 import keyring.errors
 import pytest
 
-from sealkeep_client.store import Keyring, Passphrase, Store, Strength, is_home, unlock_method
+from sealkeep_client.store import Keyring, Passphrase, Store, Strength, is_held, is_home, unlock_method
 from sealkeep_protocol import cbor
 from sealkeep_protocol.errors import StoreError, UsageError
 
@@ -202,6 +202,51 @@ def test_an_attempt_cut_short_blocks_nothing(tmp_path: Path) -> None:
     Store.open(tmp_path, Passphrase("second")).close()
     with pytest.raises(StoreError, match="exists already"):
         Store.create(tmp_path, Passphrase("third", strength=CHEAP))
+
+
+def test_a_held_home_is_gone_on_with(tmp_path: Path) -> None:
+    """PAI-11: what it holds may be in a roster already: no later attempt removes it, until it is published or released."""
+    unlock = Passphrase("right", strength=CHEAP)
+    with Store.create(tmp_path, unlock) as store:
+        store.sync.put("mine", b"1")
+        assert not is_held(tmp_path)
+        store.hold()
+        store.hold()
+    assert is_held(tmp_path)
+    assert not is_home(tmp_path)
+    assert unlock_method(tmp_path) is None
+    assert unlock_method(tmp_path, held=True) == "passphrase"
+    with pytest.raises(StoreError, match="go on with `sealkeep link`, or give another directory"):
+        Store.create(tmp_path, unlock)
+    with pytest.raises(StoreError, match="wrong passphrase"):
+        Store.resume(tmp_path, Passphrase("wrong"))
+    with pytest.raises(StoreError, match="no home here"):
+        Store.open(tmp_path, unlock)
+    with Store.resume(tmp_path, unlock) as store:
+        assert store.sync.get("mine") == b"1"
+        with pytest.raises(StoreError, match="another process has this home open"):
+            Store.resume(tmp_path, unlock)
+        store.publish()
+        assert not is_held(tmp_path)
+        assert sorted(path.name for path in (tmp_path / "vault").iterdir() if path.suffix != ".db-wal")[:1] == ["key"]
+    assert unlock_method(tmp_path, held=True) is None
+    with pytest.raises(StoreError, match="nothing was begun here"):
+        Store.resume(tmp_path, unlock)
+    with Store.open(tmp_path, unlock) as store:
+        assert store.sync.get("mine") == b"1"
+
+
+def test_a_home_that_is_released_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    unlock = Passphrase("right", strength=CHEAP)
+    with Store.create(tmp_path, unlock) as store:
+        store.sync.put("mine", b"1")
+        store.hold()
+        store.release()
+        store.release()
+    with pytest.raises(StoreError, match="nothing was begun here"):
+        Store.resume(tmp_path, unlock)
+    with Store.create(tmp_path, unlock) as store:
+        assert store.sync.get("mine") is None
 
 
 def test_publish_twice(store: Store) -> None:

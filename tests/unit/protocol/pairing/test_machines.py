@@ -180,7 +180,7 @@ def answer_to(pair: Pair, message: bytes) -> bytes | None:
 @pytest.mark.parametrize("number", range(1, 6))
 def test_any_flipped_bit_is_refused(number: int) -> None:
     size = len(Pair().up_to(number))
-    for bit in {*range(0, 8 * size, max(1, 8 * size // 60)), 8 * size - 1}:
+    for bit in {*range(0, 8 * size, max(1, 8 * size // 25)), 8 * size - 1}:
         pair = Pair()
         is_refused(pair, number, flipped(pair.up_to(number), bit))
 

@@ -1,0 +1,63 @@
+"""`link` and `accept` where they need no other device."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+from pathlib import Path
+
+import pytest
+
+from sealkeep_client.cli import _asking, _pairing, main
+
+
+def test_a_new_device_is_told_its_relay_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--home", str(tmp_path / "new"), "link"]) == 2
+    assert "a new device must be told its relay: give --relay URL" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_without_a_terminal_nobody_is_let_in_by_accident(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PAI-10: before the code is used."""
+    monkeypatch.setattr(_pairing, "can_ask", lambda: False)
+    assert main(["--home", str(tmp_path), "accept", "7-guitar-lemon-zebra"]) == 2
+    assert "run it on a terminal, or give --yes" in capsys.readouterr().err
+
+
+def test_a_qr_code_is_dark_on_light_where_there_are_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "sealkeep:1:7:" + "A" * 22 + ":" + "A" * 43 + ":https://relay.example.org:8440"
+    plain = _pairing._qr(text)
+    assert "\x1b" not in plain
+    lines = plain.splitlines()
+    assert len(lines) <= 24, "it fits a terminal of 80 columns and 24 lines"
+    assert {len(line) for line in lines} == {len(lines[0])}
+    assert len(lines[0]) < 60
+    monkeypatch.setattr(_pairing, "is_terminal", lambda: True)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert _pairing._qr(text).splitlines()[0].startswith("    \x1b[97m\x1b[40m")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert _pairing._qr(text) == plain
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [("y\n", True), ("YES\n", True), ("\n", False), ("n\n", False), ("yep\n", False), ("\x04", False)],
+)
+async def test_anything_but_a_yes_is_a_no(
+    typed: str, answer: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    person, terminal = pty.openpty()
+    with os.fdopen(terminal, "r") as stdin:
+        monkeypatch.setattr(_asking.sys, "stdin", stdin)
+        assert _asking.can_ask()
+        asking = asyncio.create_task(_asking.ask("Shall it join?"))
+        await asyncio.sleep(0)
+        os.write(person, typed.encode())
+        async with asyncio.timeout(10):
+            assert await asking is answer
+    os.close(person)
+    assert capsys.readouterr().err == "Shall it join? [y/N] "

@@ -36,9 +36,10 @@ class PutMessage:
 
 @dataclass(frozen=True, slots=True)
 class GetMessage:
-    """→ the message, waited for."""
+    """→ the message, waited for; `soon` where the other device says it by itself, and no person has a part in it."""
 
     place: int
+    soon: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def meet(device: OldDevice) -> PairingSteps[Candidate | None]:
 
 def ask_to_join(device: NewDevice) -> PairingSteps[tuple[AccountId, Enrolment]]:
     """The new device's part, up to where it knows by which roster entry it joins. Raises as `meet` does."""
-    yield PutMessage(2, device.answer((yield GetMessage(1))))
+    yield PutMessage(2, device.answer((yield GetMessage(1, soon=False))))
     offer = device.offer((yield GetMessage(3)))
     # PAI-11: "The new device MUST have its private keys, the account's id, and the relay's identity durable before it
     # sends message 4, …"
@@ -109,7 +110,7 @@ def ask_to_join(device: NewDevice) -> PairingSteps[tuple[AccountId, Enrolment]]:
     yield PutMessage(4, offer.message)
     yield ShowWords(offer.words)
     # PAI-14: "The new device MUST NOT join without message 5, whatever roster it is shown."
-    enrolment = device.conclude((yield GetMessage(5)))
+    enrolment = device.conclude((yield GetMessage(5, soon=False)))
     if enrolment is None:
         yield Declined()
         raise PairingError(_DECLINED)

@@ -15,10 +15,13 @@ from sealkeep_protocol.errors import PairingError, RefusedError, SealkeepError, 
 T = TypeVar("T")
 
 _PAUSE: Final = 1.0  # seconds between two tries on a broken line
+_PATIENCE: Final = 30.0  # seconds that a broken line may stay so
+_SOON: Final = 60.0  # seconds in which a device answers that is there
 _FAREWELL: Final = 5.0  # seconds in which a mailbox is ended, or left to end by itself
 _UNKNOWN: Final = "no device waits under this code: it was mistyped, or its time is over"
 _USED: Final = "this code has been used: a code serves once; `sealkeep link` on the new device makes another"
 _ENDED: Final = "the other device ended the pairing, or somebody else tried the code: begin again with a new one"
+_SILENT: Final = "the other device does not answer: begin again with a new code"
 _LATE: Final = "the code's time is over: begin again with a new one"
 
 
@@ -37,23 +40,24 @@ class Mailbox:
             if isinstance(action, PutMessage):
                 return await self.put(action.place, action.message)
             if isinstance(action, GetMessage):
-                return await self.get(action.place)
+                return await self.get(action.place, soon=action.soon)
             return await other(action)
 
         return await carry(steps, do)
 
     async def put(self, place: int, message: bytes) -> None:
-        """Put a message. Raises `PairingError`, or `TransportError` when the time is over."""
+        """Put a message. Raises `PairingError`, `TransportError` for a line that stays broken, or `RefusedError`."""
 
         async def ask() -> bool:
             await self._line.put(self._number, place, message)
             return True
 
-        await self._until(ask, place == 1)
+        # Nobody waits for an answer to the first one yet: what does not go, fails at once.
+        await self._until(ask, first=place == 1, patience=0 if place == 1 else _PATIENCE)
 
-    async def get(self, place: int) -> bytes:
-        """Wait for a message. Raises `PairingError`, or `TransportError` when the time is over."""
-        return await self._until(lambda: self._line.get(self._number, place), False)
+    async def get(self, place: int, *, soon: bool = False) -> bytes:
+        """Wait for a message, for a minute at most with `soon`. Raises as `put` does."""
+        return await self._until(lambda: self._line.get(self._number, place), patience=_PATIENCE, soon=soon)
 
     async def end(self) -> None:
         """End it as well as may be. Where the line is broken, it ends by itself when its time is over."""
@@ -61,24 +65,28 @@ class Mailbox:
             async with asyncio.timeout(_FAREWELL):
                 await self._line.end(self._number)
 
-    async def _until(self, ask: Callable[[], Awaitable[T | None]], first: bool) -> T:
+    async def _until(
+        self, ask: Callable[[], Awaitable[T | None]], *, patience: float, first: bool = False, soon: bool = False
+    ) -> T:
+        now = asyncio.get_running_loop().time
+        deadline = min(self._deadline, now() + _SOON) if soon else self._deadline
+        broken: float | None = None  # since when
         while True:
             try:
                 answer = await ask()
             except (RefusedError, TransportError) as error:
-                if not error.retryable:
+                if not error.retryable or (first and isinstance(error, RefusedError)):
                     raise _meaning(error, first=first) from error
-                if self._is_late():
+                if broken is not None and now() >= min(broken + patience, self._deadline):
                     raise
+                broken = now() if broken is None else broken
                 await asyncio.sleep(_PAUSE)
                 continue
+            broken = None
             if answer is not None:
                 return answer
-            if self._is_late():
-                raise PairingError(_LATE)
-
-    def _is_late(self) -> bool:
-        return asyncio.get_running_loop().time() >= self._deadline
+            if now() >= deadline:
+                raise PairingError(_SILENT if deadline < self._deadline else _LATE)
 
 
 def _meaning(error: SealkeepError, *, first: bool) -> SealkeepError:

@@ -39,7 +39,8 @@ class Pairing:
         mailbox = Mailbox(HttpMailbox(core.relay, random(PASS_SIZE)), given.mailbox, seconds=MAX_SECONDS)
 
         async def ask(action: PairingAction) -> bool:
-            assert isinstance(action, Ask)  # noqa: S101 (the only one that is left)
+            if not isinstance(action, Ask):
+                raise TypeError(f"no action of an old device: {type(action).__name__}")
             return await confirm(Newcomer(action.name, action.words))
 
         said = False

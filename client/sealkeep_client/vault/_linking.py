@@ -27,6 +27,7 @@ from sealkeep_client.transport import Credentials, HttpMailbox, HttpRelay
 from sealkeep_client.vault._core import Sources
 from sealkeep_client.vault._driver import StoreThread
 from sealkeep_client.vault._mailbox import Mailbox
+from sealkeep_client.vault._membership import write_membership
 from sealkeep_client.vault._steps import carry
 from sealkeep_client.vault._types import LinkCode
 from sealkeep_client.words import word_list
@@ -39,6 +40,7 @@ from sealkeep_protocol.primitives import KEY_SIZE
 from sealkeep_protocol.roster import Signer
 from sealkeep_protocol.types import AccountId, DeviceId, ObjectId
 
+_STATE: Final = "linking"
 _LIMIT: Final = 1 << 16
 _NO_MAILBOXES: Final = "devices cannot pair through this relay: join with the recovery kit, `sealkeep recover`"
 _REMOVED: Final = "this device was removed from the account before it had joined: `sealkeep link` begins anew"
@@ -62,29 +64,23 @@ class _Begun:
 
     @classmethod
     def load(cls, store: Store) -> _Begun:
-        """What a held home knows."""
-        names = ("signing-seed", "kem-seed", "relay", "identity", "account", "enrolment")
-        values: list[Any] = [
-            None if data is None else cbor.decode(data, limit=_LIMIT) for data in map(store.sync.get, names)
-        ]
-        signing, kem, relay, identity, account, said = values
+        """What an earlier call began. Raises `StoreError` where that was something else."""
+        state = store.sync.get(_STATE)
+        if state is None:
+            raise StoreError(
+                "this device has begun to join an account here in another way: go on with the command that began it, or"
+                " give another directory with --home"
+            )
+        signing, kem, relay, identity, account, said = cbor.decode(state, limit=_LIMIT)
         enrolment = None if said is None else Enrolment(DeviceId(said[0]), said[1], ObjectId(said[2]))
         return cls(signing, kem, relay, identity, AccountId(account), enrolment)
 
     def save(self, store: Store) -> None:
         """Write it all, durably."""
         said = self.enrolment
-        values = {
-            "signing-seed": self.signing,
-            "kem-seed": self.kem,
-            "relay": self.relay,
-            "identity": self.identity,
-            "account": self.account,
-            "enrolment": None if said is None else [said.device, said.number, said.entry_id],
-        }
-        with store.transaction():
-            for name, value in values.items():
-                store.sync.put(name, None if value is None else cbor.encode(value))
+        listed = None if said is None else [said.device, said.number, said.entry_id]
+        state = [self.signing, self.kem, self.relay, self.identity, self.account, listed]
+        store.sync.put(_STATE, cbor.encode(state))
 
 
 class Linking:
@@ -121,7 +117,7 @@ class Linking:
             account, entries = await self._join(store, line, begun)
         finally:
             await line.close()
-        await self._thread.run(_complete, store, account, entries)
+        await self._thread.run(_complete, store, begun, account, entries)
         return store
 
     async def _begin(self) -> tuple[Store, _Begun]:
@@ -205,17 +201,17 @@ def _hold(store: Store, begun: _Begun) -> None:
     store.hold()
 
 
-def _complete(store: Store, account: Account, entries: Sequence[bytes]) -> None:
+def _complete(store: Store, begun: _Begun, account: Account, entries: Sequence[bytes]) -> None:
     """Make the home one that opens: all that a device has which has joined and not synced yet."""
     with store.transaction():
-        for name, value in (
-            ("device", account.device),
-            ("unsent-wraps", None),
-            ("kit-heads", []),
-            ("account", None),
-            ("enrolment", None),
-        ):
-            store.sync.put(name, None if value is None else cbor.encode(value))
-        store.sync.add_roster(0, entries)
-        store.sync.put_epochs({number: keys.secret for number, keys in account.epochs.items()})
+        write_membership(
+            store,
+            device=account.device,
+            seeds=(begun.signing, begun.kem),
+            identity=account.identity,
+            relay=begun.relay,
+            entries=entries,
+            epochs={number: keys.secret for number, keys in account.epochs.items()},
+        )
+        store.sync.put(_STATE, None)
     store.publish()

@@ -157,7 +157,7 @@ def test_a_home_that_is_missing_or_there_already(tmp_path: Path) -> None:
 def test_the_passphrase_of_a_home_that_a_pairing_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Store.create(tmp_path, Passphrase("x", strength=INTERACTIVE)) as store:
         store.hold()
-    with pytest.raises(StoreError, match="there is no vault in"):
+    with pytest.raises(StoreError, match="only then is there a vault"):
         _passphrase.for_home(tmp_path)
     with pytest.raises(UsageError, match="set SEALKEEP_PASSPHRASE"):
         _passphrase.for_home(tmp_path, held=True)

@@ -216,7 +216,7 @@ def test_a_held_home_is_gone_on_with(tmp_path: Path) -> None:
     assert not is_home(tmp_path)
     assert unlock_method(tmp_path) is None
     assert unlock_method(tmp_path, held=True) == "passphrase"
-    with pytest.raises(StoreError, match="go on with `sealkeep link`, or give another directory"):
+    with pytest.raises(StoreError, match="go on with the command that began it"):
         Store.create(tmp_path, unlock)
     with pytest.raises(StoreError, match="wrong passphrase"):
         Store.resume(tmp_path, Passphrase("wrong"))

@@ -17,6 +17,7 @@ from sealkeep_client.transport import HttpMailbox, HttpRelay
 from sealkeep_client.vault import LinkCode, Newcomer, SyncVault, Text, Vault, _mailbox
 from sealkeep_client.vault._mailbox import Mailbox
 from sealkeep_client.words import word_list
+from sealkeep_protocol import cbor
 from sealkeep_protocol.errors import (
     AuthenticationError,
     PairingError,
@@ -341,7 +342,7 @@ async def test_a_new_device_that_dies_pairs_again_with_the_same_keys(
             assert await accepting == 2
     assert is_held(laptop.home)
     assert unlock_method(laptop.home, held=True) == "passphrase"
-    with pytest.raises(StoreError, match="go on with `sealkeep link`"):
+    with pytest.raises(StoreError, match="go on with the command that began it"):
         await created(laptop.home, laptop.url or "").__aenter__()
     again = Newer(laptop.home, None, "another name")
     assert await accept(phone, await again.link()) == 2
@@ -493,8 +494,13 @@ async def test_a_damaged_beginning_is_one_clear_line(
         await accept(phone, await laptop.link())
         assert isinstance(await laptop.outcome(), Died)
     with Store.resume(laptop.home, UNLOCK) as store:
-        store.sync.put("account", None)
+        kept = cbor.decode(store.sync.get("linking") or b"", limit=1 << 16)
+        store.sync.put("linking", cbor.encode([*kept[:4], None, kept[5]]))
     with pytest.raises(StoreError, match="what was begun here is damaged"):
+        await laptop.link()
+    with Store.resume(laptop.home, UNLOCK) as store:
+        store.sync.put("linking", None)
+    with pytest.raises(StoreError, match="in another way"):
         await laptop.link()
 
 

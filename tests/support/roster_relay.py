@@ -110,10 +110,11 @@ class RosterRelay:
         """A device's newest."""
         found = []
         for number, wraps in enumerate(self.world.wraps):
-            roster = Roster.read(self.world.entries[: number + 1], account=self.world.id)
-            for (recipient, _), wrap in zip(roster.recipients(), wraps, strict=True):
-                if recipient == device:
-                    found = [Wrap(number, recipient, wrap)]
+            if wraps:  # a close has none
+                roster = Roster.read(self.world.entries[: number + 1], account=self.world.id)
+                for (recipient, _), wrap in zip(roster.recipients(), wraps, strict=True):
+                    if recipient == device:
+                        found = [Wrap(number, recipient, wrap)]
         return found
 
 

@@ -33,16 +33,6 @@ class ReadWraps:
 
 
 @dataclass(frozen=True, slots=True)
-class AppendEntry:
-    """→ None. An entry of the roster that follows number `head`, with its wraps; `RefusedError` (`roster-conflict`) is
-    thrown where the relay's head is another."""
-
-    head: int
-    entry: bytes
-    wraps: Sequence[bytes]
-
-
-@dataclass(frozen=True, slots=True)
 class ReadHeads:
     """→ `Heads`."""
 
@@ -61,6 +51,15 @@ class ReadFeed:
 
     device: int
     first: int
+
+
+@dataclass(frozen=True, slots=True)
+class AppendEntry:
+    """→ None. The entry behind entry `head`, with its wraps; a `RefusedError` is thrown where the relay refuses."""
+
+    head: int
+    entry: bytes
+    wraps: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)

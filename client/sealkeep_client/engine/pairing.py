@@ -13,14 +13,14 @@ from typing import Any, Final, TypeAlias, TypeVar
 from sealkeep_client.answers import Wrap
 from sealkeep_client.engine._actions import AppendEntry, ReadRoster, ReadWraps, Steps
 from sealkeep_client.engine._following import confirm_denial, follow_roster
-from sealkeep_client.engine._roster import RemovedError, extend_roster, needs_wrap, unlock
+from sealkeep_client.engine._roster import decode
 from sealkeep_client.engine._session import RACES, Session
 from sealkeep_client.engine._state import Account
 from sealkeep_protocol.errors import HistoryError, PairingError, RefusedError, SealkeepError, TransportError
 from sealkeep_protocol.feeds import HeaderIds
 from sealkeep_protocol.keys import KeyRecord, PrivateKeys
 from sealkeep_protocol.pairing import Candidate, Enrolment, NewDevice, OldDevice
-from sealkeep_protocol.roster import Roster, compose_change
+from sealkeep_protocol.roster import Roster, compose_change, follow_links, open_wrap
 from sealkeep_protocol.types import AccountId, DeviceId
 
 # Through the mailbox
@@ -178,47 +178,61 @@ def _enrolled(roster: Roster, keys: KeyRecord) -> Enrolment | None:
     return None
 
 
+class SpentError(PairingError):
+    """The device was removed before it had joined: its keys are of no use any more."""
+
+    def __init__(self) -> None:
+        super().__init__("this device was removed from the account before it had joined: `sealkeep link` begins anew")
+
+
 def join(
     account: AccountId, identity: bytes, keys: PrivateKeys, enrolment: Enrolment
 ) -> Steps[tuple[Account, list[bytes]]]:
     """Read the roster as the device that was enrolled, and open its epochs; returns them with the roster's entries.
 
-    Raises `HistoryError` where the roster is not the one that the old device wrote into, `RefusedError` (`revoked`) where
-    this device was removed meanwhile, and what opening the wrap raises.
+    Raises `HistoryError` where the roster is not the one that the old device wrote into, `SpentError` where this device
+    was removed meanwhile, and what opening the wrap raises.
     """
-    entries, _ = yield ReadRoster(0)
-    roster = Roster.read(entries, account=account)
-    _check_enrolment(roster, keys, enrolment)
-    joined = Account(enrolment.device, keys, identity, roster, MappingProxyType({}))
-    if not roster.devices[enrolment.device].active:
-        raise RemovedError
     for _ in range(RACES):
-        wraps = yield from _read_wraps(joined)
-        newest = max((wrap for wrap in wraps if wrap.recipient == joined.device), key=lambda w: w.entry, default=None)
-        if newest is None:
+        roster, entries = yield from _read_roster(account, keys, enrolment)
+        try:
+            wraps: list[Wrap] = yield ReadWraps()
+        except RefusedError as refused:
+            yield from _confirm_denial(refused, account, keys, enrolment)
+            raise
+        wrap = max((w for w in wraps if w.recipient == enrolment.device), key=lambda w: w.entry, default=None)
+        if wrap is None:
             raise HistoryError("missing", "the relay withholds this device's key of the current epoch")
-        if newest.entry <= joined.roster.number:
-            joined = unlock(joined, entries[newest.entry], newest.wrap)
-            if needs_wrap(joined):
-                raise HistoryError("missing", "the relay shows an old key instead of the current epoch's")
-            return joined, entries
-        # Another device has rotated meanwhile.
-        more, head = yield ReadRoster(joined.roster.number + 1)
-        joined, entries = extend_roster(joined, more, head, _nothing), [*entries, *more]
+        begun = roster.entry_epochs.index(roster.epoch)
+        if wrap.entry == begun:
+            newest = open_wrap(roster, decode(entries[begun]), wrap.wrap, enrolment.device, keys)
+            epochs = {epoch.number: epoch for epoch in (newest, *follow_links(roster, newest))}
+            return Account(enrolment.device, keys, identity, roster, MappingProxyType(epochs)), entries
+        if wrap.entry <= roster.number:
+            raise HistoryError("missing", "the relay shows another key instead of the current epoch's")
+        # Another device has rotated since the roster was read.
     raise HistoryError("missing", "the relay withholds the roster entry that this device's newest key belongs to")
 
 
-def _read_wraps(account: Account) -> Steps[list[Wrap]]:
-    try:
-        wraps: list[Wrap] = yield ReadWraps()
-    except RefusedError as refused:
-        yield from confirm_denial(Session(account, _nothing, refused=lambda header: False), refused)
-        raise
-    return wraps
+def _read_roster(account: AccountId, keys: PrivateKeys, enrolment: Enrolment) -> Steps[tuple[Roster, list[bytes]]]:
+    entries, _ = yield ReadRoster(0)
+    roster = Roster.read(entries, account=account)
+    _check_enrolment(roster, keys, enrolment)
+    if not roster.devices[enrolment.device].active:
+        raise SpentError
+    return roster, entries
 
 
-def _nothing(device: int, seq: int) -> None:
-    """The verified header ids of a device that has read no feed yet."""
+def _confirm_denial(refused: RefusedError, account: AccountId, keys: PrivateKeys, enrolment: Enrolment) -> Steps[None]:
+    """Believe a relay that denies the account or device only as far as the roster proves it."""
+    # REL-13: "On `revoked`, `closed` or `not-found` for its account a client MUST fetch the roster and believe the first
+    # only with its own removal in it, the second only with the `close` in it; all else is `rollback`."
+    if refused.code in ("revoked", "closed", "not-found"):
+        roster, _ = yield from _read_roster(account, keys, enrolment)
+        if not (refused.code == "closed" and roster.is_closed):
+            raise HistoryError(
+                "rollback", "the relay denies this account or device, which its roster does not bear out"
+            ) from refused
 
 
 def _check_enrolment(roster: Roster, keys: PrivateKeys, enrolment: Enrolment) -> None:

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from sealkeep_client.engine import Account, Action, ReadRoster, ReadWraps, RemovedError
+from sealkeep_client.engine import Account, Action, ReadRoster, ReadWraps
 from sealkeep_client.engine.pairing import (
     Declined,
     PairingAction,
     SaveEnrolment,
     SaveOffer,
     ShowWords,
+    SpentError,
     ask_to_join,
     join,
 )
@@ -43,7 +44,6 @@ from sealkeep_protocol.types import AccountId, DeviceId, ObjectId
 _STATE: Final = "linking"
 _LIMIT: Final = 1 << 16
 _NO_MAILBOXES: Final = "devices cannot pair through this relay: join with the recovery kit, `sealkeep recover`"
-_REMOVED: Final = "this device was removed from the account before it had joined: `sealkeep link` begins anew"
 _OTHER_RELAY: Final = "this is not the relay at which this device has begun to join an account"
 
 
@@ -182,9 +182,9 @@ class Linking:
 
         try:
             return await carry(join(account, identity, keys, enrolment), do)
-        except RemovedError as error:
+        except SpentError:
             await self._thread.run(store.release)
-            raise PairingError(_REMOVED) from error
+            raise
 
 
 async def _make(peer: HttpMailbox) -> tuple[int, int]:

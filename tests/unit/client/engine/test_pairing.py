@@ -18,6 +18,7 @@ from sealkeep_client.engine.pairing import (
     SaveEnrolment,
     SaveOffer,
     ShowWords,
+    SpentError,
     add_device,
     ask_to_join,
     join,
@@ -300,14 +301,14 @@ def test_a_device_that_was_removed_before_it_joined(
     world: MadeAccount, relay: RosterRelay, enrolment: Enrolment
 ) -> None:
     world.remove(3, by=kit(0))
-    with pytest.raises(RemovedError):
+    with pytest.raises(SpentError):
         joined(relay, enrolment)
 
 
 def test_a_removal_while_it_joins(world: MadeAccount, relay: RosterRelay, enrolment: Enrolment) -> None:
     """REL-13: believed with the removal in the roster."""
     relay.before(ReadWraps, lambda: world.remove(3, by=kit(0)))
-    with pytest.raises(RemovedError):
+    with pytest.raises(SpentError):
         joined(relay, enrolment)
 
 
@@ -316,6 +317,14 @@ def test_a_denial_without_a_removal_while_it_joins(relay: RosterRelay, enrolment
     relay.refuse(ReadWraps, "revoked")
     with refused(HistoryError, "rollback"):
         joined(relay, enrolment)
+    relay.mend()
+    relay.refuse(ReadWraps, "closed")
+    with refused(HistoryError, "rollback"):
+        joined(relay, enrolment)
+    relay.world.close(by=0)
+    with pytest.raises(RefusedError) as caught:
+        joined(relay, enrolment)
+    assert caught.value.code == "closed"
     relay.mend()
     relay.refuse(ReadWraps, "quota")
     with pytest.raises(RefusedError) as caught:

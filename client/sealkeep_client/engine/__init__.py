@@ -26,7 +26,7 @@ from sealkeep_client.engine._actions import (
 )
 from sealkeep_client.engine._packing import MAX_LIVE_RECORDS, Packed, pack
 from sealkeep_client.engine._reading import Content, ReadSegment, open_content, verify_item
-from sealkeep_client.engine._roster import RemovedError, check_pins, decode, extend_roster, unlock, unlock_by_kit
+from sealkeep_client.engine._roster import check_pins, decode, extend_roster, unlock, unlock_by_kit
 from sealkeep_client.engine._state import Account
 from sealkeep_client.engine._sync import Sync, SyncReport
 from sealkeep_client.engine._verification import Verification, Verified
@@ -52,7 +52,6 @@ __all__ = [
     "ReadRoster",
     "ReadSegment",
     "ReadWraps",
-    "RemovedError",
     "SavePending",
     "SaveRoster",
     "SaveSegment",

@@ -182,11 +182,11 @@ class Progress:
 Action: TypeAlias = (
     ReadRoster
     | ReadWraps
-    | AppendEntry
     | ReadHeads
     | ReadChanges
     | ReadFeed
     | Append
+    | AppendEntry
     | SaveRoster
     | SaveSegment
     | Decode

@@ -148,9 +148,6 @@ class Driver:
                 return await relay.roster(self._local.account.id, action.first)
             case ReadWraps():
                 return await relay.wraps()
-            case AppendEntry():
-                account = self._local.account.id
-                return await relay.append_roster(account, action.head, action.entry, action.wraps)
             case ReadHeads():
                 return await relay.heads()
             case ReadChanges():
@@ -159,6 +156,8 @@ class Driver:
                 return await relay.feed(action.device, action.first, parts="headers")
             case Append():
                 return await relay.append(action.items)
+            case AppendEntry():
+                return await relay.append_roster(self._local.account.id, action.head, action.entry, action.wraps)
             case Progress():
                 if self._on_progress is not None:
                     self._on_progress(action)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from sealkeep_client.answers import Wrap
-from sealkeep_client.engine import Account, Action, AppendEntry, ReadRoster, ReadWraps, RemovedError, decode
+from sealkeep_client.engine import Account, Action, AppendEntry, ReadRoster, ReadWraps, decode
+from sealkeep_client.engine._roster import RemovedError
 from sealkeep_client.engine.pairing import (
     Ask,
     Declined,

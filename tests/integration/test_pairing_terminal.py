@@ -156,7 +156,7 @@ def test_a_no_and_ctrl_c_let_nobody_in(place: Path, relay: RelayProcess, phone: 
         with on_terminal(phone, "accept", shown_code(link)) as accept:
             accept.wait_for(r"\[y/N\] ")
             accept.type("\x03")
-            accept.wait_for("stopped")
+            accept.wait_for("stopped: the code is used up")
             assert accept.end() == 130
         link.wait_for("`sealkeep link` goes on from here")
         link.wait_for("the other device ended the pairing")

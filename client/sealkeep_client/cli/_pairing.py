@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from sealkeep_client.cli._account import kept, name_option
-from sealkeep_client.cli._app import App, json_option, pass_app, run
+from sealkeep_client.cli._app import App, json_option, pass_app, run_or_tell
 from sealkeep_client.cli._asking import ask, can_ask
+from sealkeep_client.cli._failures import Stopped
 from sealkeep_client.cli._output import bold, clean_line, count, is_terminal, print_json, say
 from sealkeep_client.cli._progress import progress_bar
 from sealkeep_protocol.errors import UsageError
@@ -65,14 +66,14 @@ def link_command(app: App, relay: str | None, name: str, qr: bool | None, as_jso
                 summary = await vault.sync(progress=progress)
             return await vault.status(), [str(error) for error in summary.unreadable]
 
-    try:
-        status, unreadable = run(link())
-    except BaseException:
+    def left() -> str | None:
         if is_home(app.home):
-            say(f"this device has joined the account, in {app.home}; `sealkeep sync` goes on fetching")
-        elif is_held(app.home):
-            say("this device may be in the account already: `sealkeep link` goes on from here")
-        raise
+            return f"this device has joined the account, in {app.home}; `sealkeep sync` goes on fetching"
+        if is_held(app.home):
+            return "this device may be in the account already; `sealkeep link` goes on from here"
+        return None
+
+    status, unreadable = run_or_tell(link(), left)
     if as_json:
         print_json(_joined(status) | {"home": str(app.home), "unlock": unlock.method, "unreadable": unreadable})
         return
@@ -110,7 +111,10 @@ def accept_command(app: App, code: tuple[str, ...], yes: bool, as_json: bool) ->
     async def accept(vault: Vault) -> Linked:
         return await vault.accept(" ".join(code), confirm=confirm)
 
-    linked = app.with_vault(accept)
+    try:
+        linked = app.with_vault(accept)
+    except Stopped:
+        raise Stopped("the code is used up; `sealkeep link` on the new device makes another") from None
     if as_json:
         print_json({"type": "accept", "device": linked.device, "name": linked.name})
         return

@@ -10,6 +10,7 @@ from sealkeep_protocol.errors import UsageError
 from sealkeep_protocol.primitives import sha256
 
 BITS_OF_WORD: Final = 11
+TELLING_LETTERS: Final = 4
 LIST_SHA256: Final = bytes.fromhex("2f5eed53a4727b4bf8880d8f3f199efc90e58503646d9ff8eff3a2ed3b24dbda")
 
 
@@ -33,9 +34,16 @@ class WordList:
         shifts = range(BITS_OF_WORD * (count - 1), -1, -BITS_OF_WORD)
         return tuple(self._words[bits >> shift & (1 << BITS_OF_WORD) - 1] for shift in shifts)
 
-    def check(self, word: str) -> None:
-        """Refuse a word that is not in the list, naming one that looks like it. Raises `UsageError`."""
-        if word not in self._places:
-            alike = difflib.get_close_matches(word, self._words, n=1)
-            hint = f"; did you mean `{alike[0]}`?" if alike else ""
-            raise UsageError(f"no code has the word `{word}`{hint}")
+    def find(self, text: str) -> str:
+        """The word that was typed, whole or its first four letters or more, which tell it from all others.
+
+        Raises `UsageError` for what is no word of the list, naming one that looks like it.
+        """
+        if text in self._places:
+            return text
+        begun = [word for word in self._words if word.startswith(text)]
+        if len(text) >= TELLING_LETTERS and len(begun) == 1:
+            return begun[0]
+        alike = difflib.get_close_matches(text, self._words, n=1)
+        hint = f"; did you mean `{alike[0]}`?" if alike else ""
+        raise UsageError(f"no code has the word `{text}`{hint}")

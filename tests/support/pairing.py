@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sealkeep_client.words import word_list
+from sealkeep_client.vault._words import code_words
 from sealkeep_protocol.pairing import (
     Candidate,
     CodeKind,
@@ -25,7 +25,7 @@ from sealkeep_protocol.primitives import sha256
 from sealkeep_protocol.types import AccountId, DeviceId, ObjectId
 from support.accounts import CountingRandom, made_keys
 
-WORDS = word_list()
+WORDS = code_words()
 ACCOUNT = AccountId(sha256(b"account"))
 IDENTITY = sha256(b"relay")
 ENROLMENT = Enrolment(DeviceId(3), 4, ObjectId(sha256(b"entry")))

@@ -31,7 +31,7 @@ from sealkeep_client.vault._mailbox import Mailbox
 from sealkeep_client.vault._membership import write_membership
 from sealkeep_client.vault._steps import carry
 from sealkeep_client.vault._types import LinkCode
-from sealkeep_client.words import word_list
+from sealkeep_client.vault._words import code_words
 from sealkeep_protocol import cbor
 from sealkeep_protocol.errors import AuthenticationError, PairingError, RefusedError, StoreError, UsageError
 from sealkeep_protocol.keys import PrivateKeys
@@ -136,7 +136,7 @@ class Linking:
         identity = (await line.info()).identity
         if begun.identity not in (None, identity):
             raise AuthenticationError("identity", _OTHER_RELAY)
-        random, words = self._sources.random, word_list()
+        random, words = self._sources.random, code_words()
         # PAI-04: "A device MUST draw the secrets of a code, and its pass, afresh for every mailbox, …"
         peer = HttpMailbox(line, random(PASS_SIZE))
         number, seconds = await _make(peer)

@@ -12,7 +12,7 @@ from sealkeep_client.vault._core import Core
 from sealkeep_client.vault._mailbox import Mailbox
 from sealkeep_client.vault._relaying import Relaying
 from sealkeep_client.vault._types import Linked, Newcomer
-from sealkeep_client.words import word_list
+from sealkeep_client.vault._words import code_words
 from sealkeep_protocol.errors import PairingError
 from sealkeep_protocol.mailboxes import MAX_SECONDS, PASS_SIZE
 from sealkeep_protocol.pairing import Candidate, Enrolment, OldDevice, read_code
@@ -31,7 +31,7 @@ class Pairing:
         self._relaying = relaying
 
     async def accept(self, code: str, confirm: Callable[[Newcomer], Awaitable[bool]]) -> Linked:
-        core, words = self._core, word_list()
+        core, words = self._core, code_words()
         given = read_code(code, words)
         account = core.local.account
         random = core.sources.random

@@ -88,9 +88,8 @@ def read_code(text: str, words: WordList) -> GivenCode:
     said = typed[2][1:].split("-")
     if len(said) != WORDS:
         raise UsageError(f"a code has {WORDS} words after its number; {len(said)} were given")
-    for word in said:
-        words.check(word)
-    return GivenCode(_mailbox(typed[1]), CodeKind.WORDS, password(CodeKind.WORDS, "-".join(said)))
+    secret = "-".join(map(words.find, said))
+    return GivenCode(_mailbox(typed[1]), CodeKind.WORDS, password(CodeKind.WORDS, secret))
 
 
 def _read_full(match: re.Match[str]) -> GivenCode:

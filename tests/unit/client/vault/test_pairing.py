@@ -16,7 +16,7 @@ from sealkeep_client.store import Store, is_held, is_home, unlock_method
 from sealkeep_client.transport import HttpMailbox, HttpRelay
 from sealkeep_client.vault import LinkCode, Newcomer, SyncVault, Text, Vault, _mailbox
 from sealkeep_client.vault._mailbox import Mailbox
-from sealkeep_client.words import word_list
+from sealkeep_client.vault._words import code_words
 from sealkeep_protocol import cbor
 from sealkeep_protocol.errors import (
     AuthenticationError,
@@ -223,7 +223,7 @@ async def test_codes_that_lead_nowhere(phone: Vault, laptop: Newer, relay: Liste
     with pytest.raises(UsageError, match="did you mean `lemon`"):
         await phone.accept("7-guitar-lemmon-zebra", confirm=answering(True))
     elsewhere = PairingCode.draw(
-        7, identity=bytes(32), relay="https://x.example", words=word_list(), random=lambda size: bytes(size)
+        7, identity=bytes(32), relay="https://x.example", words=code_words(), random=lambda size: bytes(size)
     )
     with pytest.raises(UsageError, match="another relay"):
         await phone.accept(elsewhere.in_full, confirm=answering(True))

@@ -54,7 +54,13 @@ def test_the_full_form_is_the_specs() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["7-guitar-lemon-zebra", " 7 Guitar lemon ZEBRA\n", "7--guitar - lemon\tzebra", "007-guitar-lemon-zebra"],
+    [
+        "7-guitar-lemon-zebra",
+        " 7 Guitar lemon ZEBRA\n",
+        "7--guitar - lemon\tzebra",
+        "007-guitar-lemon-zebra",
+        "7-guit-lemo-zebra",
+    ],
 )
 def test_however_it_is_typed(text: str) -> None:
     assert read_code(text, WORDS) == read_code("7-guitar-lemon-zebra", WORDS)

@@ -10,6 +10,6 @@ from sealkeep_protocol.words import WordList
 
 
 @cache
-def word_list() -> WordList:
+def code_words() -> WordList:
     """The English list of BIP-39. Raises `ValueError` where the installed package has another one."""
     return WordList(Mnemonic("english").wordlist)

@@ -239,8 +239,9 @@ def test_a_roster_without_the_entry_is_refused(
         lambda e: replace(e, device=DeviceId(2)),
         lambda e: replace(e, device=DeviceId(9)),
         lambda e: replace(e, number=1, device=DeviceId(2)),
+        lambda e: replace(e, number=1),
     ],
-    ids=["another device", "no device", "another entry's device"],
+    ids=["another device", "no device", "another entry's device", "another entry"],
 )
 def test_an_entry_that_does_not_add_this_device_is_refused(
     world: MadeAccount, relay: RosterRelay, enrolment: Enrolment, change: Callable[[Enrolment], Enrolment]

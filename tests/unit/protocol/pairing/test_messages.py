@@ -22,6 +22,7 @@ from sealkeep_protocol.pairing._messages import (
     seal_message,
 )
 from sealkeep_protocol.primitives import sha256
+from sealkeep_protocol.sealing import open_alone
 from support.accounts import made_keys, refused
 from support.pairing import ACCOUNT, ENROLMENT
 
@@ -136,6 +137,8 @@ def test_what_is_sealed_opens_only_where_it_belongs() -> None:
     parent, before = sha256(b"parent"), [b"one", b"two"]
     sealed = seal_message(parent, 7, 3, b"text", before=before, salt=HASH)
     assert open_message(parent, 7, 3, sealed, before=before) == b"text"
+    binding = sha256(cbor.encode(["sealkeep/v1/pairing-before", before]))
+    assert open_alone(parent, "mailbox", [7, 3], sealed, binding=binding) == b"text"
     for code, wrong in (
         ("commitment", (HASH, 7, 3, before)),
         ("commitment", (parent, 8, 3, before)),
@@ -143,6 +146,7 @@ def test_what_is_sealed_opens_only_where_it_belongs() -> None:
         ("ciphertext", (parent, 7, 3, [b"one"])),
         ("ciphertext", (parent, 7, 3, [b"two", b"one"])),
         ("ciphertext", (parent, 7, 3, [b"onetwo"])),
+        ("ciphertext", (parent, 7, 3, [b"one", b"tow"])),
     ):
         with refused(AuthenticationError, code):
             open_message(*wrong[:3], sealed, before=wrong[3])

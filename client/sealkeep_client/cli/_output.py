@@ -82,8 +82,9 @@ def wrap(text: str, columns: int) -> list[str]:
     for line in text.split("\n"):
         current = ""
         for word in re.findall(r"\s+|[^\s\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]+|.", line):
-            if current.strip() and width(current) + width(word) > columns:
-                lines.append(current.rstrip())
+            if current and width(current) + width(word) > columns:
+                if current.strip():
+                    lines.append(current.rstrip())
                 current = word.lstrip()
             else:
                 current += word

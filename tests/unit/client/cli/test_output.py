@@ -8,7 +8,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sealkeep_client.cli import _output as output
@@ -58,6 +58,7 @@ def test_what_is_cut_fits(text: str, columns: int) -> None:
 
 
 @given(st.text("ab 中文字é\n", max_size=80), st.integers(4, 20))
+@example("   中", 4)
 def test_wrapping_loses_nothing_but_spaces(text: str, columns: int) -> None:
     lines = output.wrap(text, columns)
     assert re.sub(r"\s", "", "".join(lines)) == re.sub(r"\s", "", text)

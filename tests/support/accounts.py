@@ -34,6 +34,7 @@ from sealkeep_protocol.roster import (
     compose_close,
     compose_genesis,
     decode_entry,
+    open_wrap,
 )
 from sealkeep_protocol.segments import (
     Head,
@@ -252,6 +253,15 @@ class MadeAccount:
         self.roster = self.roster.append(data)
         self.entries.append(data)
         self.wraps.append(tuple(wraps))
+
+    def receive(self, data: bytes, wraps: Sequence[bytes]) -> None:
+        """Take an entry that one of its devices composed on its own, and the epoch that its first wrap for one opens."""
+        self.append(data, wraps)
+        for (recipient, _), wrap in zip(self.roster.recipients(), wraps, strict=bool(wraps)):
+            if recipient in self.devices:
+                keys = open_wrap(self.roster, self.entry(), wrap, recipient, self.devices[recipient])
+                self.epochs[keys.number] = keys
+                return
 
     def _take(self, composed: Composed) -> None:
         if len(composed.roster.recovery_keys) > len(self.kits):

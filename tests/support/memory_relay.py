@@ -28,10 +28,16 @@ from sealkeep_client.engine import (
     Account,
     Action,
     Append,
+    AppendEntry,
+    Change,
+    Changed,
+    Changing,
     CheckRecords,
     Decode,
     DropPending,
     LoadPending,
+    LoadUnopened,
+    NewKit,
     Offered,
     PackOutbox,
     Progress,
@@ -39,10 +45,14 @@ from sealkeep_client.engine import (
     ReadFeed,
     ReadHeads,
     ReadRoster,
+    ReadSegment,
     ReadWraps,
+    RemovedError,
+    SaveOpened,
     SavePending,
     SaveRoster,
     SaveSegment,
+    Session,
     Settle,
     Steps,
     Sync,
@@ -64,7 +74,7 @@ from sealkeep_protocol.roster import Roster
 from sealkeep_protocol.segments import Head, SealedSegment, SegmentClass, check_parts, verify_header
 from sealkeep_protocol.statements import Receipt, Refusal
 from sealkeep_protocol.types import DeviceId, ObjectId
-from support.accounts import TIME, CountingRandom, MadeAccount, MadeRelay
+from support.accounts import TIME, CountingRandom, MadeAccount, MadeRelay, recovery_keys
 from support.packing import DecodedBody, outgoing, weight_of
 
 T = TypeVar("T")
@@ -171,6 +181,8 @@ class MemoryRelay:
         world = self.world
         if isinstance(action, ReadRoster):
             return world.entries[action.first :], world.roster.number
+        if isinstance(action, AppendEntry):
+            return self._append_entry(action)
         if not world.roster.devices[device].active:
             raise refusal_of("revoked")
         match action:
@@ -185,7 +197,7 @@ class MemoryRelay:
                 return self._page(found, action.after, lambda stored: stored.position, bodies=True)
             case ReadFeed():
                 found = [s for s in self.log if s.device == action.device and s.segment.seq >= action.first]
-                return self._page(found, action.first, lambda stored: stored.segment.seq + 1, bodies=False)
+                return self._page(found, action.first, lambda stored: stored.segment.seq + 1, bodies=action.bodies)
             case Append():
                 return self._append(device, action.items)
         raise AssertionError(action)
@@ -221,6 +233,26 @@ class MemoryRelay:
                     if recipient == device:
                         found = [Wrap(number, recipient, wrap)]
         return found
+
+    def _append_entry(self, action: AppendEntry) -> None:
+        world = self.world
+        if action.head < world.roster.number and world.entries[action.head + 1] == action.entry:
+            return
+        if action.head != world.roster.number:
+            raise refusal_of("roster-conflict")
+        judged = world.roster.append(action.entry)
+        judged.check_wraps(list(action.wraps))
+        pins = judged.last.removed if judged.last is not None else ()
+        for pin in pins:
+            feed = self._feed(pin.device)
+            head = feed[-1].segment if feed else None
+            if not pin.discard_after and (pin.seq, pin.header_id) != ((head.seq, head.header_id) if head else (0, b"")):
+                raise refusal_of("pinned")
+            if pin.seq > len(feed) or (pin.seq and feed[pin.seq - 1].segment.header_id != pin.header_id):
+                raise refusal_of("pinned")
+        world.receive(action.entry, action.wraps)
+        for pin in pins:
+            self.log = [s for s in self.log if s.device != pin.device or s.segment.seq <= pin.seq]
 
     def _append(self, device: int, items: Iterable[tuple[bytes, ...]]) -> Appended:
         receipts: list[bytes] = []
@@ -292,12 +324,13 @@ class Kept:
     receipts: list[bytes] = field(default_factory=list)
     refusals: dict[ObjectId, bytes] = field(default_factory=dict)
     unreadable: list[tuple[int, int, str]] = field(default_factory=list)
+    unopened: list[tuple[int, int, int]] = field(default_factory=list)
     sent_to: bytes | None = None
 
     def copied(self) -> Kept:
         """A copy that stays as this is now."""
         copied = copy.copy(self)
-        for name in ("headers", "read", "written", "receipts", "refusals", "unreadable", "pending"):
+        for name in ("headers", "read", "written", "receipts", "refusals", "unreadable", "unopened", "pending"):
             setattr(copied, name, copy.copy(getattr(self, name)))
         copied.outbox = {kind: list(records) for kind, records in self.outbox.items()}
         return copied
@@ -312,6 +345,7 @@ class Device:
         self.relay = relay
         self.random = CountingRandom(f"device {number} {seed}")
         self.ids = RecordIds(world.epochs[1].record_id_key)
+        self.new_kits: list[bytes] = []  # seeds
         self.kept = Kept(
             Account(
                 device=DeviceId(number),
@@ -365,8 +399,14 @@ class Device:
             refused=lambda header: header in self.kept.refusals,
             random=self.random,
             sent_to=self.kept.sent_to,
+            time=TIME,
         )
         return self.run(sync.run())
+
+    def change(self, change: Change, *, since: int | None = None) -> Changed:
+        """Change the roster, from what is stored."""
+        session = Session(self.account, self.known, lambda header: header in self.kept.refusals)
+        return self.run(Changing(session, change, random=self.random, time=TIME, since=since).run())
 
     def verify(self) -> Verified:
         return self.run(Verification(self.account, self.known).run())
@@ -388,11 +428,17 @@ class Device:
                         action = steps.send(done)
             except StopIteration as stop:
                 return stop.value  # type: ignore[no-any-return]
+            except RemovedError as removed:
+                self.kept = replace(before, account=removed.account)
+                raise
             except BaseException:
                 self.kept = before
                 raise
             answer = failure = None
-            if not isinstance(action, Progress):
+            if isinstance(action, NewKit):
+                self.new_kits.append(self.random(32))
+                answer = recovery_keys(self.new_kits[-1]).record((1, self.world.id))
+            elif not isinstance(action, Progress):
                 try:
                     answer = self.relay.answer(self.number, action)
                 except SealkeepError as error:
@@ -408,6 +454,14 @@ class Device:
                 if action.segment is not None:
                     self._save(action)
                 kept.account = action.account
+            case LoadUnopened():
+                held = kept.account.epochs
+                found = [(device, seq) for device, seq, epoch in sorted(kept.unopened) if epoch in held and 1 in held]
+                return found[: action.limit]
+            case SaveOpened():
+                kept.unopened = [place for place in kept.unopened if place[:2] != (action.device, action.seq)]
+                if action.segment is not None:
+                    self._save_content(action.segment)
             case LoadPending():
                 return [sealed for sealed, _, _ in kept.pending if sealed.seq > action.after][: action.limit]
             case Decode():
@@ -439,8 +493,14 @@ class Device:
         place = (segment.feed.device, segment.feed.seq)
         assert place not in kept.headers, "a header is kept once"
         kept.headers[place] = segment.feed.head
+        if segment.is_unopened:
+            kept.unopened.append((*place, segment.header.header.epoch))
+        self._save_content(segment)
+
+    def _save_content(self, segment: ReadSegment) -> None:
+        header, kept = segment.header.header, self.kept
         if segment.unreadable is not None:
-            kept.unreadable.append((*place, segment.unreadable.code))
+            kept.unreadable.append((header.device, header.seq, segment.unreadable.code))
         if isinstance(segment.content, DecodedBody):
             body = segment.content.body
             kept.read += [*body.contacts, *body.conversations, *body.messages, *body.marks]
@@ -488,6 +548,8 @@ _LOCAL = (
     SaveSegment,
     Decode,
     TakeDecoded,
+    LoadUnopened,
+    SaveOpened,
     LoadPending,
     PackOutbox,
     TakePacked,

@@ -8,6 +8,8 @@ from sealkeep_client.engine._actions import (
     Decode,
     DropPending,
     LoadPending,
+    LoadUnopened,
+    NewKit,
     Offered,
     PackOutbox,
     Progress,
@@ -16,6 +18,7 @@ from sealkeep_client.engine._actions import (
     ReadHeads,
     ReadRoster,
     ReadWraps,
+    SaveOpened,
     SavePending,
     SaveRoster,
     SaveSegment,
@@ -24,9 +27,11 @@ from sealkeep_client.engine._actions import (
     TakeDecoded,
     TakePacked,
 )
+from sealkeep_client.engine._change import Change, Changed, Changing, recovery_number
 from sealkeep_client.engine._packing import MAX_LIVE_RECORDS, Packed, pack
 from sealkeep_client.engine._reading import Content, ReadSegment, open_content, verify_item
-from sealkeep_client.engine._roster import check_pins, decode, extend_roster, unlock, unlock_by_kit
+from sealkeep_client.engine._roster import RemovedError, check_pins, decode, extend_roster, unlock, unlock_by_kit
+from sealkeep_client.engine._session import Session
 from sealkeep_client.engine._state import Account
 from sealkeep_client.engine._sync import Sync, SyncReport
 from sealkeep_client.engine._verification import Verification, Verified
@@ -37,11 +42,16 @@ __all__ = [
     "Action",
     "Append",
     "AppendEntry",
+    "Change",
+    "Changed",
+    "Changing",
     "CheckRecords",
     "Content",
     "Decode",
     "DropPending",
     "LoadPending",
+    "LoadUnopened",
+    "NewKit",
     "Offered",
     "PackOutbox",
     "Packed",
@@ -52,9 +62,12 @@ __all__ = [
     "ReadRoster",
     "ReadSegment",
     "ReadWraps",
+    "RemovedError",
+    "SaveOpened",
     "SavePending",
     "SaveRoster",
     "SaveSegment",
+    "Session",
     "Settle",
     "Steps",
     "Sync",
@@ -68,6 +81,7 @@ __all__ = [
     "extend_roster",
     "open_content",
     "pack",
+    "recovery_number",
     "unlock",
     "unlock_by_kit",
     "verify_item",

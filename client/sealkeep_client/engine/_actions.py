@@ -47,10 +47,11 @@ class ReadChanges:
 
 @dataclass(frozen=True, slots=True)
 class ReadFeed:
-    """→ `Page` of headers of one feed, from a seq on."""
+    """→ `Page` of one feed, from a seq on: of headers, or with bodies."""
 
     device: int
     first: int
+    bodies: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,16 @@ class Append:
     """
 
     items: tuple[tuple[bytes, ...], ...]
+
+
+# Of the person
+
+
+@dataclass(frozen=True, slots=True)
+class NewKit:
+    """→ `KeyRecord` of a new recovery key, once its kit is durably in the person's hands."""
+
+    account: Account
 
 
 # Of this device's store
@@ -102,6 +113,22 @@ class SaveSegment:
 
     segment: ReadSegment | None
     account: Account
+
+
+@dataclass(frozen=True, slots=True)
+class LoadUnopened:
+    """→ list of (device, seq), ascending, at most `limit`: segments without their content whose epoch is held by now."""
+
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class SaveOpened:
+    """→ None. A segment that was kept without its content: read by now, or (None) discarded by a removal."""
+
+    device: int
+    seq: int
+    segment: ReadSegment | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,10 +214,13 @@ Action: TypeAlias = (
     | ReadFeed
     | Append
     | AppendEntry
+    | NewKit
     | SaveRoster
     | SaveSegment
     | Decode
     | TakeDecoded
+    | LoadUnopened
+    | SaveOpened
     | LoadPending
     | PackOutbox
     | TakePacked

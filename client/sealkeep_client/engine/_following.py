@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from sealkeep_client.answers import Wrap
 from sealkeep_client.engine._actions import ReadRoster, ReadWraps, SaveRoster, Steps
-from sealkeep_client.engine._roster import extend_roster, needs_wrap, unlock
+from sealkeep_client.engine._roster import RemovedError, extend_roster, unlock
 from sealkeep_client.engine._session import RACES, Session
 from sealkeep_client.engine._state import Account
 from sealkeep_protocol.errors import HistoryError, RefusedError
@@ -15,21 +13,31 @@ from sealkeep_protocol.errors import HistoryError, RefusedError
 def follow_roster(session: Session) -> Steps[None]:
     """Take the roster entries that the relay has beyond the verified ones, and the key of the epoch they lead to.
 
-    Raises what `extend_roster` and `unlock` raise, and `HistoryError` (`missing`) where the key is withheld.
+    Raises what `extend_roster` and `unlock` raise, `HistoryError` (`missing`) where the key is withheld, and `RemovedError`
+    where the entries remove this device.
     """
     first = session.account.roster.number + 1
-    entries, head = yield ReadRoster(first)
-    account = extend_roster(session.account, entries, head, session.lookup)
-    if needs_wrap(account):
-        account, entries = yield from _unlock(session, account, first, entries)
+    entries: list[bytes] = []
+    account = yield from _extend(session, session.account, first, entries)
+    begun = account.roster.entry_epochs.index(account.roster.epoch)
+    if begun >= first and account.roster.epoch not in account.epochs:
+        account = yield from _unlock(session, account, first, entries)
     if entries:
         yield SaveRoster(first, entries, account)
     session.account = account
 
 
-def _unlock(
-    session: Session, account: Account, first: int, entries: Sequence[bytes]
-) -> Steps[tuple[Account, Sequence[bytes]]]:
+def _extend(session: Session, account: Account, first: int, entries: list[bytes]) -> Steps[Account]:
+    """Read on, and add to `entries` what is new."""
+    more, head = yield ReadRoster(account.roster.number + 1)
+    account = extend_roster(account, more, head, session.lookup)
+    entries += more
+    if not account.roster.devices[account.device].active:
+        raise RemovedError(account, first, entries)
+    return account
+
+
+def _unlock(session: Session, account: Account, first: int, entries: list[bytes]) -> Steps[Account]:
     """Open the current epoch; another device may rotate meanwhile, then the newest entries come with it."""
     for _ in range(RACES):
         wraps: list[Wrap] = yield ReadWraps()
@@ -37,12 +45,12 @@ def _unlock(
         if not own:
             raise HistoryError("missing", "the relay withholds this device's key of the current epoch")
         newest = max(own, key=lambda wrap: wrap.entry)
-        if newest.entry < first:
-            raise HistoryError("missing", "the relay shows an old key instead of the current epoch's")
+        begun = account.roster.entry_epochs.index(account.roster.epoch)
+        if newest.entry == begun:
+            return unlock(account, entries[begun - first], newest.wrap)
         if newest.entry <= account.roster.number:
-            return unlock(account, entries[newest.entry - first], newest.wrap), entries
-        more, head = yield ReadRoster(account.roster.number + 1)
-        account, entries = extend_roster(account, more, head, session.lookup), [*entries, *more]
+            raise HistoryError("missing", "the relay shows another key instead of the current epoch's")
+        account = yield from _extend(session, account, first, entries)
     raise HistoryError("missing", "the relay withholds the roster entry that this device's newest key belongs to")
 
 
@@ -53,8 +61,7 @@ def confirm_denial(session: Session, refused: RefusedError) -> Steps[None]:
     if refused.code not in ("revoked", "closed", "not-found"):
         return
     try:
-        entries, head = yield ReadRoster(session.account.roster.number + 1)
-        account = extend_roster(session.account, entries, head, session.lookup)
+        account = yield from _extend(session, session.account, session.account.roster.number + 1, [])
     except RefusedError as again:
         if again.code != "not-found":
             raise

@@ -8,14 +8,16 @@ from dataclasses import replace
 from typing import Any, Final
 
 from sealkeep_client.answers import Heads, Page, PageItem
-from sealkeep_client.engine._actions import Decode, Progress, ReadChanges, ReadHeads, SaveSegment, Steps, TakeDecoded
+from sealkeep_client.engine._actions import Decode, Progress, ReadChanges, ReadHeads, SaveSegment, Steps
+from sealkeep_client.engine._decoding import take_decoded
 from sealkeep_client.engine._following import follow_roster
 from sealkeep_client.engine._heads import check_shown, compare_heads
 from sealkeep_client.engine._own_feed import check_own_feed, check_own_header
-from sealkeep_client.engine._reading import CheckedSegment, Content, ReadSegment, check_segment, verify_item
+from sealkeep_client.engine._pinned import PinnedFeeds, check_complete
+from sealkeep_client.engine._reading import CheckedSegment, ReadSegment, check_segment, verify_item
 from sealkeep_client.engine._session import RACES, Session
 from sealkeep_client.engine._state import Account
-from sealkeep_protocol.errors import HistoryError, MalformedError, PeerError, RefusedError
+from sealkeep_protocol.errors import HistoryError, PeerError, RefusedError
 from sealkeep_protocol.segments import VerifiedHeader
 
 _AHEAD: Final = 3  # segments whose contents may be decoded while those before are kept
@@ -27,15 +29,17 @@ class Reader:
     def __init__(self, session: Session, floor: Sequence[Sequence[Any]]) -> None:
         self._session = session
         self._floor = floor
+        self._pinned = PinnedFeeds(session)
         # Verified, and not kept yet: their contents are being decoded. With the account after each.
         self._ahead: deque[tuple[CheckedSegment | None, Account]] = deque()
-        self.segments = self.records = 0
+        self.segments = self.records = self.unopened = 0
         self.unreadable: list[PeerError] = []
 
     def read(self) -> Steps[Heads]:
         """Read all that the relay has now; returns the heads that it named before."""
         session = self._session
         for attempt in range(RACES):
+            roster = session.account.roster
             heads: Heads = yield ReadHeads()
             compare_heads(session, heads)
             yield from check_own_feed(session, heads)
@@ -46,6 +50,7 @@ class Reader:
                 if refused.code != "incarnation" or attempt == RACES - 1:
                     raise
             else:
+                check_complete(session, roster)
                 return heads
         raise AssertionError
 
@@ -91,6 +96,7 @@ class Reader:
         elif item.seq <= account.feed(item.device).seq:
             self._check_seen_before(item, verified)
         else:
+            yield from self._pinned.check(verified)
             segment = check_segment(account, item, verified, session.lookup)
             account = account.with_feed(segment.feed)
             session.note_verified(segment.feed)
@@ -110,23 +116,23 @@ class Reader:
             checked, account = self._ahead.popleft()
             segment: ReadSegment | None = None
             if checked is not None:
-                segment = yield from self._decoded(checked)
+                segment = yield from take_decoded(checked)
                 self._count(segment)
             yield SaveSegment(segment, account)
             if segment is not None:
                 self._session.note_kept(segment.feed)
 
-    def _decoded(self, checked: CheckedSegment) -> Steps[ReadSegment]:
-        if checked.unreadable is not None:
-            return checked.unread(checked.unreadable)
-        try:
-            content: Content = yield TakeDecoded()
-        except MalformedError as error:
-            return checked.unread(error)
-        return checked.read(content)
-
     def _count(self, segment: ReadSegment) -> None:
         self.segments += 1
+        self.unopened += segment.is_unopened
+        self._count_content(segment)
+
+    def count_opened(self, segment: ReadSegment) -> None:
+        """Count a segment that was opened later than it came."""
+        self.unopened = max(0, self.unopened - 1)
+        self._count_content(segment)
+
+    def _count_content(self, segment: ReadSegment) -> None:
         if segment.content is not None:
             self.records += segment.content.records
         if segment.unreadable is not None:

@@ -36,17 +36,25 @@ class Content(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReadSegment:
-    """A segment that continues its feed: the feed after it, and its records or why they cannot be read (SEG-22)."""
+    """A segment that continues its feed: the feed after it, and its records or why they cannot be read (SEG-22).
+
+    It has neither where this device does not hold its epoch (SEG-23).
+    """
 
     feed: Feed
     header: VerifiedHeader
     content: Content | None
     unreadable: PeerError | None = None
 
+    @property
+    def is_unopened(self) -> bool:
+        return self.content is None and self.unreadable is None
+
 
 @dataclass(frozen=True, slots=True)
 class CheckedSegment:
-    """A segment that continues its feed, opened but not decoded, or why it does not open (SEG-22)."""
+    """A segment that continues its feed, opened but not decoded, or why it does not open (SEG-22); neither where this
+    device does not hold its epoch (SEG-23)."""
 
     feed: Feed
     header: VerifiedHeader
@@ -55,18 +63,20 @@ class CheckedSegment:
 
     def read(self, content: Content) -> ReadSegment:
         """The segment with its decoded content, where that is what its summary says."""
-        place = {"device": self.feed.device, "seq": self.feed.seq}
+        header = self.header.header
         if self.opened is None:
             raise ValueError("a segment that does not open has no content")
         try:
-            check_content(self.opened, content.records, content.times, **place)
+            check_content(self.opened, content.records, content.times, device=header.device, seq=header.seq)
         except MalformedError as error:
             return self.unread(error)
         return ReadSegment(self.feed, self.header, content)
 
-    def unread(self, error: PeerError) -> ReadSegment:
-        """The segment, with what is wrong with its content."""
-        return ReadSegment(self.feed, self.header, None, error.at(device=self.feed.device, seq=self.feed.seq))
+    def unread(self, error: PeerError | None) -> ReadSegment:
+        """The segment without its content, with what is wrong with that."""
+        if error is not None:
+            error.at(device=self.header.header.device, seq=self.header.header.seq)
+        return ReadSegment(self.feed, self.header, None, error)
 
 
 def verify_item(account: Account, item: PageItem) -> VerifiedHeader:
@@ -97,14 +107,22 @@ def check_segment(account: Account, item: PageItem, verified: VerifiedHeader, kn
         raise HistoryError("missing", "its content is withheld", device=item.device, seq=item.seq)
     # SEG-20: "A reader MUST NOT change its state for a segment that fails a check up to the hashes of the ciphertexts."
     check_parts(header, summary=item.summary, body=item.body)
+    return open_checked(account, feed, verified, item.summary, item.body)
+
+
+def open_checked(account: Account, feed: Feed, verified: VerifiedHeader, summary: bytes, body: bytes) -> CheckedSegment:
+    """Open a segment whose parts are those of its verified header. `feed` is what it belongs to."""
+    header = verified.header
+    # SEG-23: "A reader MUST keep the place of a segment whose epoch it does not hold, and read it once it holds that."
+    if not account.can_read(header.epoch):
+        return CheckedSegment(feed, verified, None)
     # SEG-22: "A reader MUST mark a segment whose signed ciphertexts do not open, or whose content is not what §7
     # describes, as unreadable, report it with device and seq, take nothing from it, and go on: its author is at fault,
     # and must not be able to stop the others."
     try:
-        epoch = account.epoch(header.epoch)
-        opened = open_segment(verified, account.id, epoch, summary=item.summary, body=item.body)
+        opened = open_segment(verified, account.id, account.epoch(header.epoch), summary=summary, body=body)
     except (AuthenticationError, MalformedError) as error:
-        return CheckedSegment(feed, verified, None, error.at(device=item.device, seq=item.seq))
+        return CheckedSegment(feed, verified, None, error.at(device=header.device, seq=header.seq))
     return CheckedSegment(feed, verified, opened)
 
 

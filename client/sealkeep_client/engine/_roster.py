@@ -12,14 +12,22 @@ from sealkeep_protocol.errors import AuthenticationError, HistoryError, PeerErro
 from sealkeep_protocol.feeds import HeaderIds
 from sealkeep_protocol.hybrid_kem import RECOVERY_RECIPIENT, check_wrap
 from sealkeep_protocol.keys import EpochKeys, PrivateKeys
-from sealkeep_protocol.roster import MAX_ENTRY, Entry, Roster, decode_entry, follow_links, open_wrap
+from sealkeep_protocol.roster import (
+    MAX_ENTRY,
+    Entry,
+    Roster,
+    Signer,
+    decode_entry,
+    follow_links,
+    open_name,
+    open_wrap,
+)
 
 
 def extend_roster(account: Account, entries: Sequence[bytes], head: int, known: HeaderIds) -> Account:
     """Judge the entries that follow the verified roster; `head` is the number of the relay's last one.
 
-    Raises `HistoryError` (`rollback`, `fork`, `roster`), other peer errors, or `RemovedError` where the entries remove
-    this device.
+    Raises `HistoryError` (`rollback`, `fork`, `roster`) or other peer errors.
     """
     # ROS-14: "A client MUST refuse a roster that is shorter than, or differs from, one that it has verified, with the
     # code `rollback` or `fork`."
@@ -38,17 +46,39 @@ def extend_roster(account: Account, entries: Sequence[bytes], head: int, known: 
                 raise HistoryError("fork", "the relay's roster is another one than was verified") from error
             raise
     check_pins(account, roster, known)
-    account = replace(account, roster=roster)
-    if not roster.devices[account.device].active:
-        raise RemovedError
-    return account
+    return replace(account, roster=roster)
 
 
 class RemovedError(RefusedError):
-    """This device was removed: its verified roster says so, not only the relay."""
+    """This device was removed: its verified roster says so, not only the relay.
 
-    def __init__(self) -> None:
-        super().__init__("revoked", "this device was removed from the account", status=403)
+    `account` has that roster; `entries`, from number `first` on, lead to it and are not kept yet.
+    """
+
+    def __init__(self, account: Account, first: int, entries: Sequence[bytes]) -> None:
+        removed_at = account.roster.devices[account.device].removed_at or 0
+        signer = name_signer(account, account.roster.entry_signers[removed_at])
+        super().__init__("revoked", f"this device was removed from the account by {signer}", status=403)
+        self.account = account
+        self.first = first
+        self.entries = entries
+
+
+def name_device(account: Account, number: int) -> str:
+    """What a device is called; its number where this device has no key of its name."""
+    device = account.roster.devices[number]
+    keys = account.epochs.get(device.name_epoch)
+    if keys is None:
+        return f"device {number}"
+    try:
+        return open_name(keys, device)
+    except PeerError:  # whoever added it wrote no name there
+        return f"device {number}"
+
+
+def name_signer(account: Account, signer: Signer) -> str:
+    """Who signed an entry, for a person."""
+    return "a recovery kit" if signer.is_recovery else f"“{name_device(account, signer.number)}”"
 
 
 def check_pins(account: Account, roster: Roster, known: HeaderIds) -> None:
@@ -73,18 +103,22 @@ def check_pins(account: Account, roster: Roster, known: HeaderIds) -> None:
             )
 
 
-def needs_wrap(account: Account) -> bool:
-    """Whether the current epoch's key is not there yet."""
-    return account.roster.epoch not in account.epochs
-
-
 def unlock(account: Account, entry: bytes, wrap: bytes) -> Account:
-    """Open this device's wrap of a roster entry, and all epochs that links lead to.
+    """Open this device's wrap of the entry that began the current epoch, and all epochs that links lead to.
 
-    Raises `AuthenticationError` (`digest`, `ciphertext`, `commitment`).
+    Raises `AuthenticationError` (`digest`) where the relay changed the wrap. One that its signer spoilt opens nothing: the
+    account stays without that epoch.
     """
-    keys = open_wrap(account.roster, decode(entry), wrap, account.device, account.keys)
-    found = [keys, *follow_links(account.roster, keys, known=list(account.epochs))]
+    decoded = decode(entry)
+    place = [recipient for recipient, _ in account.roster.recipients()].index(account.device)
+    check_wrap(wrap, decoded.digests[place])
+    # ROS-21: "A device whose wrap was spoilt by its signer MUST take the roster all the same, go on reading with the
+    # epochs that it holds, and seal nothing until it holds the current one."
+    try:
+        keys = open_wrap(account.roster, decoded, wrap, account.device, account.keys)
+    except AuthenticationError:
+        return account
+    found = [keys, *follow_links(account.roster, keys, known=account.epochs)]
     epochs = {**{epoch.number: epoch for epoch in found}, **account.epochs}
     return replace(account, epochs=MappingProxyType(epochs))
 
@@ -126,7 +160,7 @@ def unlock_by_kit(
         except AuthenticationError as error:
             failure = failure or error
             continue
-        for epoch in [keys, *follow_links(roster, keys, known=list(found), spoilt=True)]:
+        for epoch in [keys, *follow_links(roster, keys, known=found)]:
             found[epoch.number] = epoch
     if 1 in found:  # it names all records
         return [found[number] for number in sorted(found, reverse=True)]

@@ -19,7 +19,8 @@ class Account:
     """The device's own number and keys, the relay's pinned identity, and all that was verified so far.
 
     `feeds` holds the verified head of each feed, the own one included; `incarnation` and `position` are the cursor, and
-    `rereads` says that it began anew in another store, which shows what was verified before once more.
+    `rereads` says that it began anew in another store, which shows what was verified before once more. `linked` is the
+    number of the roster entry up to which the links between the held epochs were found to hold (§5.6); it is not kept.
     """
 
     device: DeviceId
@@ -31,6 +32,7 @@ class Account:
     incarnation: bytes | None = None
     position: int = 0
     rereads: bool = False
+    linked: int = -1
 
     @property
     def id(self) -> AccountId:
@@ -55,6 +57,15 @@ class Account:
                 "commitment", f"this device has no key of epoch {number} that the roster confirms"
             )
         return keys
+
+    @property
+    def holds_current(self) -> bool:
+        """Whether this device can seal: it holds the current epoch, and the first, which names records."""
+        return self.roster.epoch in self.epochs and 1 in self.epochs
+
+    def can_read(self, epoch: int) -> bool:
+        """Whether it can open segments of an epoch, and name what stands in them."""
+        return epoch in self.epochs and 1 in self.epochs
 
     def heads_of_others(self) -> tuple[Head, ...]:
         """The verified heads of all other feeds, ascending by device."""

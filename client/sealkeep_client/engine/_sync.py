@@ -9,9 +9,11 @@ from typing import Any
 from sealkeep_client.engine._actions import Steps
 from sealkeep_client.engine._following import confirm_denial, follow_roster
 from sealkeep_client.engine._reader import Reader
+from sealkeep_client.engine._relinking import relink
 from sealkeep_client.engine._roster import RemovedError
 from sealkeep_client.engine._session import Session
 from sealkeep_client.engine._state import Account
+from sealkeep_client.engine._unopened import open_unopened
 from sealkeep_client.engine._writer import Writer
 from sealkeep_protocol.errors import PeerError, RefusedError
 from sealkeep_protocol.feeds import HeaderIds
@@ -21,7 +23,8 @@ from sealkeep_protocol.types import ObjectId
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
-    """What one sync did: segments and records read and written, and segments that could not be read (SEG-22)."""
+    """What one sync did: segments and records read and written, segments that could not be read (SEG-22), and how many were
+    kept without their content, because this device does not hold their epoch (SEG-23)."""
 
     account: Account
     segments_read: int
@@ -29,6 +32,7 @@ class SyncReport:
     segments_written: int
     records_written: int
     unreadable: tuple[PeerError, ...]
+    unopened: int
     used: int
     allowed: int
 
@@ -37,20 +41,24 @@ class Sync:
     """The steps of one sync.
 
     `known` looks up verified header ids, `refused` says of which own header a refusal is kept, `random` gives fresh
-    bytes; `sent_to` is the relay's incarnation when the segments that still wait for an answer were sealed.
+    bytes; `sent_to` is the relay's incarnation when the segments that still wait for an answer were sealed; `time` is this
+    device's clock in ms. `ids` is None while the first epoch is not held.
     """
 
     def __init__(
         self,
         account: Account,
-        ids: RecordIds,
+        ids: RecordIds | None,
         *,
         known: HeaderIds,
         refused: Callable[[ObjectId], bool],
         random: Callable[[int], bytes],
         sent_to: bytes | None = None,
         floor: Sequence[Sequence[Any]] = (),
+        time: int | None = None,
     ) -> None:
+        self._random = random
+        self._time = time
         self._session = Session(account, known, refused)
         self._reader = Reader(self._session, floor)
         self._writer = Writer(self._session, ids, random, sent_to)
@@ -69,8 +77,13 @@ class Sync:
         yield from follow_roster(self._session)
         yield from self._session.load_tail()
         heads = yield from self._reader.read()
-        if writes:
-            yield from self._writer.write(heads.incarnation)
+        for _ in range(2):  # a second time where another device's entry took the epoch away meanwhile
+            yield from relink(self._session, random=self._random, time=self._time)
+            yield from open_unopened(self._session, self._reader.count_opened)
+            if writes:
+                yield from self._writer.write(heads.incarnation)
+            if self._session.account.holds_current:
+                break
         return SyncReport(
             self._session.account,
             segments_read=self._reader.segments,
@@ -78,6 +91,7 @@ class Sync:
             segments_written=self._writer.segments,
             records_written=self._writer.records,
             unreadable=tuple(self._reader.unreadable),
+            unopened=self._reader.unopened,
             used=heads.used + self._writer.bytes,
             allowed=heads.allowed,
         )

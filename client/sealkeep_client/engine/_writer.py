@@ -39,7 +39,9 @@ class Writer:
     sealed.
     """
 
-    def __init__(self, session: Session, ids: RecordIds, random: Callable[[int], bytes], sent_to: bytes | None) -> None:
+    def __init__(
+        self, session: Session, ids: RecordIds | None, random: Callable[[int], bytes], sent_to: bytes | None
+    ) -> None:
         self._session = session
         self._ids = ids
         self._random = random
@@ -70,6 +72,9 @@ class Writer:
 
     def _seal(self, incarnation: bytes) -> Steps[list[SealedSegment]]:
         """Seal and persist the next segments of what waits in the outbox."""
+        ids = self._ids
+        if ids is None or not self._session.account.holds_current:
+            return []  # ROS-21
         batch: list[SealedSegment] = []
         self._sent_to = incarnation
         while len(batch) < BATCH:
@@ -81,7 +86,7 @@ class Writer:
                 packed: Packed = yield TakePacked()
                 if not packer.learn(packed, offered.records, offered.weight, more=offered.more):
                     break  # what is left is offered anew, in larger parts
-                sealed = self._seal_one(packed, offered)
+                sealed = self._seal_one(packed, offered, ids)
                 # SEG-12: "A device MUST persist a signed header with its summary and body before it sends it the first
                 # time, and send it again only identically, until it has a receipt or a refusal."
                 yield SavePending(sealed, packed.count, incarnation)
@@ -90,13 +95,13 @@ class Writer:
                 batch.append(sealed)
         return batch
 
-    def _seal_one(self, packed: Packed, offered: Offered) -> SealedSegment:
+    def _seal_one(self, packed: Packed, offered: Offered, ids: RecordIds) -> SealedSegment:
         return seal_records(
             self._session.account,
             self._session.tail,
             packed,
             offered.segment_class,
-            self._ids,
+            ids,
             salt=self._random(32),
             last=not (packed.full or offered.more),
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Stored as `PRAGMA user_version`."""
 
 APPLICATION_ID: Final = 0x5EA1_4EE9
@@ -18,6 +18,13 @@ TOKENIZER: Final = ("unicode61", "remove_diacritics", "0", "categories", "L* M* 
 """The index gets folded text (`_words`): the tokenizer only splits. Symbols count too, so that emoji are found."""
 
 _TOKENIZE = f"{TOKENIZER[0]} {TOKENIZER[1]} {TOKENIZER[2]} {TOKENIZER[3]} '{TOKENIZER[4]}'"
+
+UNOPENED: Final = """
+-- Verified segments whose content waits for the key of their epoch (SEG-23).
+CREATE TABLE unopened (
+    device INTEGER NOT NULL, seq INTEGER NOT NULL, epoch INTEGER NOT NULL, PRIMARY KEY (device, seq)
+) STRICT, WITHOUT ROWID;
+"""
 
 SCHEMA: Final = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
@@ -91,4 +98,4 @@ CREATE TABLE feeds (
 CREATE TABLE headers (
     device INTEGER NOT NULL, seq INTEGER NOT NULL, id BLOB NOT NULL, PRIMARY KEY (device, seq)
 ) STRICT, WITHOUT ROWID;
-"""
+{UNOPENED}"""

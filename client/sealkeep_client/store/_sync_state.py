@@ -81,6 +81,33 @@ class SyncState:
         with self._database.transaction():
             self._database.write_many("INSERT OR REPLACE INTO epochs VALUES (?, ?)", list(secrets.items()))
 
+    # --- segments of epochs that are not held ------------------------------------------------------------------------
+
+    def add_unopened(self, device: int, seq: int, epoch: int) -> None:
+        """Keep the place of a verified segment whose content could not be opened, because its epoch is not held."""
+        with self._database.transaction():
+            self._database.write("INSERT INTO unopened VALUES (?, ?, ?)", (device, seq, epoch))
+
+    def unopened(self, limit: int) -> list[tuple[int, int]]:
+        """(device, seq) of such segments whose epoch is held by now, and the first epoch with it, ascending."""
+        return [
+            (device, seq)
+            for device, seq in self._database.rows(
+                "SELECT device, seq FROM unopened WHERE epoch IN (SELECT number FROM epochs)"
+                " AND EXISTS (SELECT 1 FROM epochs WHERE number = 1) ORDER BY device, seq LIMIT ?",
+                (limit,),
+            )
+        ]
+
+    def count_unopened(self) -> int:
+        """How many such segments there are, whatever is held."""
+        found: int = self._database.value("SELECT count(*) FROM unopened")
+        return found
+
+    def drop_unopened(self, device: int, seq: int) -> None:
+        with self._database.transaction():
+            self._database.write("DELETE FROM unopened WHERE device = ? AND seq = ?", (device, seq))
+
     # --- feeds --------------------------------------------------------------------------------------------------------
 
     def feeds(self) -> dict[int, FeedHead]:

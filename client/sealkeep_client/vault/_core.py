@@ -6,16 +6,18 @@ import asyncio
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
+from sealkeep_client.engine import Account, RemovedError, Steps
 from sealkeep_client.engine import Progress as EngineProgress
-from sealkeep_client.engine import Steps
 from sealkeep_client.store import Store
 from sealkeep_client.transport import Credentials, HttpRelay
 from sealkeep_client.vault._driver import Driver, StoreThread
 from sealkeep_client.vault._local import Local
 from sealkeep_client.vault._types import OnProgress, Progress
 from sealkeep_protocol.errors import UsageError
+from sealkeep_protocol.keys import KeyRecord
 
 T = TypeVar("T")
 
@@ -80,11 +82,22 @@ class Core:
             cancelled.set()
             raise
 
-    async def drive(self, steps: Steps[T], progress: OnProgress | None = None) -> T:
+    async def drive(
+        self,
+        steps: Steps[T],
+        progress: OnProgress | None = None,
+        new_kit: Callable[[Account], KeyRecord] | None = None,
+    ) -> T:
         """Carry steps of the engine through, holding `exclusive`. Raises what the engine raises; the store then holds
-        whole steps only."""
-        driver = Driver(self.local, self.relay, self.thread, _engine_progress(progress), worker=self.worker)
-        return await driver.run(steps)
+        whole steps only, and the roster that shows it where this device was removed."""
+        driver = Driver(
+            self.local, self.relay, self.thread, _engine_progress(progress), worker=self.worker, new_kit=new_kit
+        )
+        try:
+            return await driver.run(steps)
+        except RemovedError as removed:
+            await self.in_store(partial(self.local.note_removal, removed))
+            raise
 
     async def close(self) -> None:
         await self.relay.close()

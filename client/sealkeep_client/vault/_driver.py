@@ -15,6 +15,7 @@ from sealkeep_client.engine import (
     Action,
     Append,
     AppendEntry,
+    NewKit,
     Progress,
     ReadChanges,
     ReadFeed,
@@ -31,6 +32,7 @@ from sealkeep_client.transport import HttpRelay
 from sealkeep_client.vault._local import Local
 from sealkeep_client.workers import Worker
 from sealkeep_protocol.errors import PeerError, SealkeepError, UsageError
+from sealkeep_protocol.keys import KeyRecord
 
 T = TypeVar("T")
 
@@ -83,7 +85,7 @@ class _Done(Generic[T]):
 
 class Driver:
     """Carries one generator of the engine through. `on_progress` is called on the event loop; `worker` says whether packing
-    and decoding may use a second process."""
+    and decoding may use a second process; `new_kit` hands a new recovery kit to the person and gives its public keys."""
 
     def __init__(
         self,
@@ -93,12 +95,14 @@ class Driver:
         on_progress: Callable[[Progress], None] | None = None,
         *,
         worker: bool = False,
+        new_kit: Callable[[Account], KeyRecord] | None = None,
     ) -> None:
         self._local = local
         self._relay = relay
         self._thread = thread
         self._on_progress = on_progress
         self._may_have_worker = worker
+        self._new_kit = new_kit
         self._ahead: tuple[ReadChanges, asyncio.Task[Page]] | None = None
 
     async def run(self, steps: Steps[T]) -> T:
@@ -153,11 +157,15 @@ class Driver:
             case ReadChanges():
                 return await self._read_changes(action)
             case ReadFeed():
-                return await relay.feed(action.device, action.first, parts="headers")
+                return await relay.feed(action.device, action.first, parts="bodies" if action.bodies else "headers")
             case Append():
                 return await relay.append(action.items)
             case AppendEntry():
                 return await relay.append_roster(self._local.account.id, action.head, action.entry, action.wraps)
+            case NewKit():
+                if self._new_kit is None:
+                    raise UsageError("this needs a new recovery kit, and nobody is there to take it")
+                return self._new_kit(action.account)
             case Progress():
                 if self._on_progress is not None:
                     self._on_progress(action)

@@ -18,10 +18,13 @@ from sealkeep_client.engine import (
     Decode,
     DropPending,
     LoadPending,
+    LoadUnopened,
     Offered,
     Packed,
     PackOutbox,
     ReadSegment,
+    RemovedError,
+    SaveOpened,
     SavePending,
     SaveRoster,
     SaveSegment,
@@ -39,7 +42,7 @@ from sealkeep_protocol.feeds import Feed
 from sealkeep_protocol.keys import EpochKeys, PrivateKeys
 from sealkeep_protocol.records import MAX_RECORDS, Body, HybridClock, Mark, MarkType, RecordIds, TombstoneReason
 from sealkeep_protocol.roster import Roster
-from sealkeep_protocol.segments import Head, SealedSegment, SegmentClass, header_identifier
+from sealkeep_protocol.segments import Head, SealedSegment, SegmentClass, SegmentHeader, header_identifier
 from sealkeep_protocol.types import DeviceId, ObjectId, Seq
 
 _META_LIMIT: Final = 1 << 16
@@ -127,6 +130,10 @@ class Local:
                 return self._jobs.decode(action.content, self.store.ids)
             case TakeDecoded():
                 return self._jobs.decoded()
+            case LoadUnopened():
+                return self.store.sync.unopened(action.limit)
+            case SaveOpened():
+                return self._save_opened(action)
             case LoadPending():
                 return self._load_pending(action)
             case PackOutbox():
@@ -161,16 +168,31 @@ class Local:
         if 1 in action.account.epochs:
             self.store.ids = RecordIds(action.account.epochs[1].record_id_key)
 
+    def note_removal(self, removed: RemovedError) -> None:
+        """Keep the roster that removes this device: what it has stays readable, and says why there is nothing more."""
+        if removed.entries:
+            with self.store.transaction():
+                self.store.sync.add_roster(removed.first, removed.entries)
+            self.account = removed.account
+
+    def _save_opened(self, action: SaveOpened) -> None:
+        self.store.sync.drop_unopened(action.device, action.seq)
+        if action.segment is not None:
+            self._save_records(action.segment)
+
     def _save_segment(self, action: SaveSegment) -> None:
         account, segment = action.account, action.segment
         if segment is not None:
             self._save_feed(account, segment.feed)
+            if segment.is_unopened:
+                header = segment.header.header
+                self.store.sync.add_unopened(header.device, header.seq, header.epoch)
             self._save_records(segment)
         self.put("cursor", [account.incarnation, account.position, account.rereads])
 
     def _save_records(self, segment: ReadSegment) -> None:
         if segment.unreadable is not None:
-            self._note_unreadable(segment.feed, segment.unreadable)
+            self._note_unreadable(segment.header.header, segment.unreadable)
         content = segment.content
         if not isinstance(content, DecodedContent):
             return
@@ -188,9 +210,9 @@ class Local:
                 self.clock.observe(stamp, self.now())
             self.put("clock", self.clock.last)
 
-    def _note_unreadable(self, feed: Feed, error: PeerError) -> None:
+    def _note_unreadable(self, header: SegmentHeader, error: PeerError) -> None:
         noted = self.get("unreadable") or []
-        self.put("unreadable", [*noted, [feed.device, feed.seq, error.code]][-256:])
+        self.put("unreadable", [*noted, [header.device, header.seq, error.code]][-256:])
 
     def _save_feed(self, account: Account, feed: Feed) -> None:
         heads = tuple(StoredHead(*head) for head in sorted(feed.heads.values()))
@@ -254,6 +276,8 @@ _LOCAL: Final = (
     SaveSegment,
     Decode,
     TakeDecoded,
+    LoadUnopened,
+    SaveOpened,
     LoadPending,
     PackOutbox,
     TakePacked,

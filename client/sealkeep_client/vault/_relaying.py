@@ -51,12 +51,13 @@ class Relaying:
         local = self._core.local
         return Sync(
             local.account,
-            self._core.store.ids,
+            self._core.store.ids if 1 in local.account.epochs else None,
             known=local.known,
             refused=local.refused,
             random=self._core.sources.random,
             sent_to=local.get("sent-to"),
             floor=local.get("kit-heads") or (),
+            time=self._core.sources.now(),
         )
 
     def _note_sync(self, used: int, allowed: int) -> None:

@@ -10,6 +10,7 @@ from sealkeep_protocol.roster._compose import (
     open_name,
     open_wrap,
     seal_name,
+    unreached,
 )
 from sealkeep_protocol.roster._entries import (
     MAX_ENTRY,
@@ -50,4 +51,5 @@ __all__ = [
     "open_name",
     "open_wrap",
     "seal_name",
+    "unreached",
 ]

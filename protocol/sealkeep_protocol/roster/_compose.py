@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from sealkeep_protocol import cbor, sealing, signed
@@ -21,7 +21,7 @@ from sealkeep_protocol.roster._entries import (
     Rotation,
     Signer,
 )
-from sealkeep_protocol.roster._state import Roster, RosterDevice
+from sealkeep_protocol.roster._state import MAX_LINKS, Roster, RosterDevice
 
 # So many fresh random bytes. KEY-06: "A sealer MUST draw a fresh salt for every call."
 Random = Callable[[int], bytes]
@@ -92,7 +92,7 @@ def compose_change(
                 keys.link_key, "link", [keys.number, old.number], old.secret, binding=roster.head, salt=random(32)
             ),
         )
-        for old in _unreached(roster, held)
+        for old in unreached(roster, held)
     )
     entry = Entry(
         type=EntryType.RECLAIM if reclaim else EntryType.CHANGE,
@@ -157,22 +157,16 @@ def _recipients_after(roster: Roster | None, entry: Entry, recovery: KeyRecord) 
     ]
 
 
-def _unreached(roster: Roster, held: Sequence[EpochKeys]) -> list[EpochKeys]:
-    """The newest held epoch, and the held ones that the chain of links below it does not promise, ascending."""
-    by_number = {keys.number: keys for keys in held}
+def unreached(roster: Roster, held: Sequence[EpochKeys]) -> list[EpochKeys]:
+    """The epochs that a rotation by one who holds these must link (§5.6): the newest, and those that links below it, each
+    opened and checked, do not lead to. Ascending; at most 512, the newest of them."""
     reached: set[int] = set()
     chosen: list[EpochKeys] = []
-    for number in sorted(by_number, reverse=True):
-        if number in reached:
-            continue
-        chosen.append(by_number[number])
-        waiting = [number]
-        while waiting:
-            epoch = waiting.pop()
-            if epoch not in reached:
-                reached.add(epoch)
-                waiting += [link.epoch for link in roster.rotations[epoch - 1].links]
-    return chosen[::-1]
+    for keys in sorted(held, key=lambda keys: keys.number, reverse=True):
+        if keys.number not in reached:
+            chosen.append(keys)
+            reached |= {keys.number, *(older.number for older in follow_links(roster, keys, known=reached))}
+    return chosen[:MAX_LINKS][::-1]
 
 
 # Names
@@ -221,13 +215,10 @@ def open_wrap(roster: Roster, entry: Entry, wrapped: bytes, recipient: int, keys
     return EpochKeys.checked(secret, epoch, roster.nonce, roster.commitment(epoch))
 
 
-def follow_links(
-    roster: Roster, start: EpochKeys, known: Sequence[int] = (), *, spoilt: bool = False
-) -> list[EpochKeys]:
+def follow_links(roster: Roster, start: EpochKeys, known: Collection[int] = ()) -> list[EpochKeys]:
     """All epochs below `start` that links lead to, newest first, each checked; those in `known` are not followed.
 
-    A link that does not open is an error: its author sealed something else. With `spoilt` it is passed over.
-    Raises `AuthenticationError`.
+    A link that does not open leads nowhere: whoever signed it sealed something else, and another way may be there.
     """
     found: dict[int, EpochKeys] = {start.number: start}
     skip, waiting = set(known), [start]
@@ -246,9 +237,7 @@ def follow_links(
                 )
                 older = EpochKeys.checked(secret, link.epoch, roster.nonce, roster.commitment(link.epoch))
             except AuthenticationError:
-                if spoilt:
-                    continue
-                raise
+                continue
             found[link.epoch] = older
             waiting.append(older)
     del found[start.number]

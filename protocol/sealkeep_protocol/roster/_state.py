@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import NoReturn
@@ -17,6 +17,7 @@ from sealkeep_protocol.types import AccountId, ObjectId
 
 MAX_ACTIVE = 64
 MAX_LINKS = 512
+RECOVERY_NUMBERS = 64_511  # device numbers above this one are for recovery keys to give
 
 
 def _public_parts(record: KeyRecord) -> tuple[bytes, bytes, bytes]:
@@ -48,13 +49,19 @@ class RosterDevice:
 
 @dataclass(frozen=True, slots=True)
 class RecoveryKey:
-    """A recovery key in the order in which they entered; `has_right` as of §5.4."""
+    """A recovery key in the order in which they entered, with its right as of §5.4.
+
+    `device` is the device that it stems from, None where it stems from none; `disputed_at` the number of the entry that
+    disputed it.
+    """
 
     number: int
     keys: KeyRecord
     added_at: int
     added_by: Signer
+    device: int | None
     has_right: bool = True
+    disputed_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,7 @@ class Roster:
     nonce: bytes
     entry_ids: tuple[ObjectId, ...]
     entry_epochs: tuple[int, ...]
+    entry_signers: tuple[Signer, ...]
     devices: Mapping[int, RosterDevice]
     recovery_keys: tuple[RecoveryKey, ...]
     rotations: tuple[Rotation, ...]  # of the epochs 1, 2, …
@@ -83,6 +91,7 @@ class Roster:
             nonce=entry.nonce,
             entry_ids=(),
             entry_epochs=(),
+            entry_signers=(),
             devices=MappingProxyType({}),
             recovery_keys=(),
             rotations=(),
@@ -146,11 +155,27 @@ class Roster:
         closer = self.closed_by
         return closer is not None and not any(k.has_right and k.number < closer for k in self.recovery_keys)
 
+    def is_outranked(self, number: int) -> bool:
+        """Whether another recovery key ranks above this one: it is older, and has its right (§5.4)."""
+        return any(key.has_right for key in self.recovery_keys[:number])
+
+    def dispute(self, number: int) -> int | None:
+        """The number of the entry that disputed a recovery key, where that still counts (§5.4); None otherwise."""
+        return self.recovery_keys[number].disputed_at if self.is_outranked(number) else None
+
+    def needs_new_kit(self, removed: Iterable[int]) -> bool:
+        """Whether an entry that removes these devices must set a new recovery key (ROS-16)."""
+        return bool(self.recovery_keys) and self.current_recovery_key.device in set(removed)
+
     def commitment(self, epoch: int) -> bytes:
         """The public commitment to an epoch's secret. Raises `HistoryError` (`epoch`) for an epoch that is not there."""
         if not 1 <= epoch <= self.epoch:
             raise HistoryError("epoch", f"epoch {epoch} is not in the roster")
         return self.rotations[epoch - 1].commitment
+
+    def signer_of_epoch(self, epoch: int) -> Signer:
+        """Who signed the entry that began this epoch, and made its wraps and links."""
+        return self.entry_signers[self.entry_epochs.index(epoch)]
 
     def previous_of_epoch(self, epoch: int) -> bytes:
         """The id of the entry before the one that began this epoch: the binding of its links (§3.5)."""
@@ -195,6 +220,7 @@ class Roster:
         after = replace(
             self,
             entry_ids=(*self.entry_ids, identifier),
+            entry_signers=(*self.entry_signers, entry.signer),
             devices=MappingProxyType(devices),
             recovery_keys=self._recovery_keys(entry, added_at),
             closed_by=entry.signer.number if entry.type is EntryType.CLOSE else None,
@@ -241,11 +267,9 @@ class Roster:
             ):
                 self._refuse("it removes a device that it cannot remove")
             devices[removal.device] = replace(device, removed_at=at, removal=removal)
-        # ROS-16: "An entry that removes the device which set the current recovery key MUST set a new one."
-        if self.recovery_keys and entry.recovery is None:
-            setter = self.current_recovery_key.added_by
-            if any(setter == Signer.device(removal.device) for removal in entry.removed):
-                self._refuse("it removes the device that set the recovery key, and sets no new one")
+        # ROS-16: "An entry that removes the device from which the current recovery key stems MUST set a new one."
+        if entry.recovery is None and self.needs_new_kit(numbers):
+            self._refuse("it removes the device that the recovery key stems from, and sets no new one")
         # ROS-11: "A `reclaim` MUST remove and pin every active device, add one device and set a new recovery key."
         if entry.type is EntryType.RECLAIM and any(device.active for device in devices.values()):
             self._refuse("a reclaim removes every device")
@@ -272,6 +296,9 @@ class Roster:
         for addition in entry.added:
             if addition.device != len(devices) + 1:
                 self._refuse("it adds a device under a number that is not the next")
+            # ROS-18: "A device number above 64,511 MUST be given only by an entry that a recovery key signs."
+            if addition.device > RECOVERY_NUMBERS and not entry.signer.is_recovery:
+                self._refuse("no device number is left that a device may give")
             devices[addition.device] = RosterDevice(
                 number=addition.device,
                 keys=addition.keys,
@@ -283,21 +310,37 @@ class Roster:
 
     def _recovery_keys(self, entry: Entry, at: int) -> tuple[RecoveryKey, ...]:
         keys = list(self.recovery_keys)
+        gone = {removal.device for removal in entry.removed}
         if entry.signer.is_recovery:
-            # What a removed device set goes with it where a key that ranks above says so; a device's word cannot end it.
-            gone = {Signer.device(removal.device) for removal in entry.removed}
+            signer = entry.signer.number
+            # §5.4: "A removal that is signed by a recovery key also ends the right of every younger key that stems from a
+            # removed device." A device's word cannot end it, only dispute it.
+            keys = [replace(k, has_right=False) if k.number > signer and k.device in gone else k for k in keys]
+        else:
             keys = [
-                replace(key, has_right=False) if key.number > entry.signer.number and key.added_by in gone else key
-                for key in keys
+                replace(k, disputed_at=at)
+                if k.device in gone and k.disputed_at is None and self.is_outranked(k.number)
+                else k
+                for k in keys
             ]
         if entry.recovery is None:
             return tuple(keys)
+        stem, disputed_at = self._stem(entry)
         if entry.signer.is_recovery:
             # §5.4: "An entry of any type that is signed by a recovery key and sets a new one ends the right of the signing
             # key and of every key with a greater number, before the new one enters."
             keys = [key if key.number < entry.signer.number else replace(key, has_right=False) for key in keys]
-        keys.append(RecoveryKey(number=len(keys), keys=entry.recovery, added_at=at, added_by=entry.signer))
-        return tuple(keys)
+        new = RecoveryKey(len(keys), entry.recovery, at, entry.signer, stem, disputed_at=disputed_at)
+        return (*keys, new)
+
+    def _stem(self, entry: Entry) -> tuple[int | None, int | None]:
+        """The device that a recovery key stems from which this entry sets, and what disputes it from the beginning."""
+        if not entry.signer.is_recovery:
+            return entry.signer.number, None
+        signer = self.recovery_keys[entry.signer.number]
+        if self.is_outranked(signer.number):
+            return signer.device, signer.disputed_at
+        return (entry.added[0].device if entry.added else None), None
 
     def _rotate(self, entry: Entry) -> Roster:
         """Judge rotation and digests: on the state after the entry, whose recipients they are for."""

@@ -10,6 +10,7 @@ Candidate CodeKind Enrolment GivenCode NewDevice Offer OldDevice PairingCode rea
 ROSTER = """
 MAX_ENTRY MAX_NAME Addition Composed Entry EntryType Link Random RecoveryKey Removal Roster RosterDevice Rotation Signer
 compose_change compose_close compose_genesis decode_entry decode_signer follow_links open_name open_wrap seal_name
+unreached
 """
 SEGMENTS = """
 LIVE_SUMMARY MAX_HEADER MAX_PACKED SUMMARY Head OpenedSegment Position SealedSegment SegmentClass SegmentHeader

@@ -421,13 +421,14 @@ def test_wraps_that_are_none(spoil: Spoil, family: type[PeerError], code: str) -
 
 
 def test_a_wrap_for_somebody_else() -> None:
+    """KEY-07: the relay's doing, though its entry has that digest too."""
     made = MadeAccount(devices=2)
     relay = MemoryRelay(made)
     tablet = Device(2, made, relay)
     made.change(device(1))
     number, theirs = made.roster.number, made.wraps[-1][1]
     relay.spoil(ReadWraps, instead([Wrap(number, 2, theirs)]))
-    with refused(AuthenticationError, "ciphertext"):
+    with refused(AuthenticationError, "digest"):
         tablet.sync()
 
 
@@ -613,7 +614,11 @@ def test_a_removal_is_believed(world: World) -> None:
     with pytest.raises(RefusedError) as caught:
         phone.sync()
     assert (caught.value.code, caught.value.retryable) == ("revoked", False)
-    assert phone.kept == before
+    assert str(caught.value) == "this device was removed from the account by a recovery kit"
+    assert not phone.account.roster.devices[1].active  # that much is kept
+    assert replace(phone.kept, account=before.account) == before
+    with pytest.raises(RefusedError, match="by a recovery kit"):
+        phone.sync()
 
 
 def test_a_closed_account_is_believed(world: World) -> None:

@@ -1,0 +1,227 @@
+"""Changing the roster (spec §5.5): an entry is composed on the newest head, appended, and made anew where another came
+first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Final
+
+from sealkeep_client.engine._actions import AppendEntry, NewKit, SaveRoster, Steps
+from sealkeep_client.engine._following import follow_roster
+from sealkeep_client.engine._reader import Reader
+from sealkeep_client.engine._session import Session
+from sealkeep_client.engine._state import Account
+from sealkeep_protocol.errors import PeerError, RefusedError, SealkeepError, TransportError, UsageError
+from sealkeep_protocol.keys import KeyRecord, PrivateKeys
+from sealkeep_protocol.roster import Composed, Removal, Roster, Signer, compose_change
+
+REBASES: Final = 32  # entries of others in a row, before this device gives up
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an entry is to say, whatever head it comes to stand on. An empty one rotates the epoch.
+
+    `added` are key records with names, `removed` device numbers. A removed device's feed is read to its head, which is
+    pinned; `discard` gives up what stands beyond the last header that could be verified (None), or beyond a seq. With
+    `new_kit` the recovery key is replaced. `by` are the private keys of a recovery kit that signs, instead of this device.
+    """
+
+    added: tuple[tuple[KeyRecord, str], ...] = ()
+    removed: frozenset[int] = frozenset()
+    new_kit: bool = False
+    by: PrivateKeys | None = None
+    discard: Mapping[int, int | None] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What became of a change: the number of the entry that holds it (None: there was nothing left to do), the devices
+    that it added and removed, and whether it set a new recovery key."""
+
+    entry: int | None
+    added: tuple[int, ...] = ()
+    removed: tuple[int, ...] = ()
+    new_kit: bool = False
+
+
+class Changing:
+    """The steps of one change.
+
+    `since` is the number of the newest roster entry that the person knew of: what a removed device added later goes with
+    it. `random` gives fresh bytes, `time` is this device's clock in ms. With `needed`, the change is given up once that
+    says no: another device did it.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        change: Change,
+        *,
+        random: Callable[[int], bytes],
+        time: int | None,
+        since: int | None = None,
+        needed: Callable[[Account], bool] = lambda account: True,
+    ) -> None:
+        self._session = session
+        self._change = change
+        self._random = random
+        self._time = time
+        self._since = session.account.roster.number if since is None else since
+        self._needed = needed
+        self._recovery: KeyRecord | None = None
+
+    @property
+    def _account(self) -> Account:
+        return self._session.account
+
+    def run(self) -> Steps[Changed]:
+        """Append the entry. Raises `UsageError` for what no entry can say, `RefusedError` (`revoked`, `busy`, …), peer
+        errors, and `TransportError`: then nothing is known, and the same change again finds out."""
+        yield from self._session.load_tail()
+        composed: Composed | None = None
+        failure: SealkeepError | None = None
+        for _ in range(REBASES):
+            yield from follow_roster(self._session)
+            # ROS-13: "… the loser gets `roster-conflict`, looks for its own entry first, otherwise rebases on the new head,
+            # and draws a fresh epoch secret and fresh wraps."
+            if composed is not None and _holds(self._account.roster, composed):
+                return _changed(composed)
+            done = self._done_already()
+            if done is not None:
+                return done
+            pins = yield from self._pins()
+            if pins is None:
+                continue  # the roster moved while feeds were read
+            composed = yield from self._compose(pins)
+            try:
+                yield AppendEntry(self._account.roster.number, composed.entry, composed.wraps)
+            except (RefusedError, TransportError) as error:
+                # `pinned`: a removed device has written meanwhile. Where the answer was lost, the entry may be there.
+                if isinstance(error, RefusedError) and error.code not in ("roster-conflict", "pinned"):
+                    raise
+                failure = error
+                continue
+            yield from self._keep(composed)
+            return _changed(composed)
+        raise failure or RefusedError(
+            "roster-conflict", "other devices change the account faster than this one can", status=412
+        )
+
+    def _done_already(self) -> Changed | None:
+        """Whether the roster says it by now: by an entry whose answer was lost, say."""
+        change, roster = self._change, self._account.roster
+        if not self._needed(self._account):
+            return Changed(None)
+        if change.new_kit or not (change.added or change.removed) or self._removed():
+            return None
+        added = [_place(roster, record) for record, _ in change.added]
+        numbers = tuple(number for number in added if number is not None)
+        if len(numbers) < len(added):
+            return None
+        return Changed(roster.devices[numbers[-1]].added_at if numbers else None, added=numbers)
+
+    def _removed(self) -> frozenset[int]:
+        """The devices to remove: those that were meant, and what they, and kits that they set, added meanwhile."""
+        roster = self._account.roster
+        for number in self._change.removed:
+            if number not in roster.devices:
+                raise UsageError(f"there is no device {number} in this account")
+        removed = set(self._change.removed)
+        for number, device in sorted(roster.devices.items()):
+            adder = device.added_by
+            by = roster.recovery_keys[adder.number].device if adder.is_recovery else adder.number
+            if device.added_at > self._since and by in removed:
+                removed.add(number)
+        if self._account.device in removed:
+            raise UsageError("a device does not remove itself: remove it from another one")
+        return frozenset(number for number in removed if roster.devices[number].active)
+
+    def _pins(self) -> Steps[list[Removal] | None]:
+        """Read the feeds of the devices to be removed, and pin their heads; None where the roster moved meanwhile."""
+        removed = self._removed()
+        if not removed:
+            return []
+        number = self._account.roster.number
+        if any(self._change.discard.get(device, 0) is None or device not in self._change.discard for device in removed):
+            try:
+                yield from Reader(self._session, ()).read()
+            except PeerError as error:
+                if error.device not in removed or error.device not in self._change.discard:
+                    raise
+        if self._account.roster.number != number:
+            return None
+        return [self._pin(device) for device in sorted(removed)]
+
+    def _pin(self, device: int) -> Removal:
+        feed = self._account.feed(device)
+        cut = self._change.discard.get(device)
+        if cut is None or cut == feed.seq:
+            return Removal(device, feed.seq, feed.head, device in self._change.discard)
+        identifier = self._session.lookup(device, cut) if cut else b""
+        if cut > feed.seq or identifier is None:
+            raise UsageError(f"this device has read the feed of device {device} up to seq {feed.seq} only")
+        return Removal(device, cut, identifier, True)
+
+    def _compose(self, pins: list[Removal]) -> Steps[Composed]:
+        roster, change = self._account.roster, self._change
+        if self._recovery is None and (change.new_kit or roster.needs_new_kit(pin.device for pin in pins)):
+            self._recovery = yield NewKit(self._account)
+        signer, key = self._account.signer, self._account.keys.signing
+        if change.by is not None:
+            signer, key = Signer.recovery(recovery_number(roster, change.by)), change.by.signing
+        return compose_change(
+            roster,
+            signer,
+            key,
+            list(self._account.epochs.values()),
+            random=self._random,
+            added=[(record, name) for record, name in change.added if _place(roster, record) is None],
+            removed=pins,
+            recovery=self._recovery,
+            time=self._time,
+        )
+
+    def _keep(self, composed: Composed) -> Steps[None]:
+        epochs = {**self._account.epochs, composed.keys.number: composed.keys}
+        account = replace(self._account, roster=composed.roster, epochs=MappingProxyType(epochs))
+        yield SaveRoster(composed.roster.number, [composed.entry], account)
+        self._session.account = account
+
+
+def recovery_number(roster: Roster, kit: PrivateKeys) -> int:
+    """The number of a kit's recovery key. Raises `RefusedError` (`revoked`) where it has no right, `UsageError` where it is
+    none of this account's."""
+    for key in roster.recovery_keys:
+        if key.keys.signing == kit.signing.public:
+            if not key.has_right:
+                raise RefusedError("revoked", "this recovery kit was replaced by a newer one", status=403)
+            return key.number
+    raise UsageError("this recovery kit was never put in force in this account")
+
+
+def _place(roster: Roster, record: KeyRecord) -> int | None:
+    """The number of the active device with exactly these keys."""
+    for device in roster.active_devices:
+        if (device.keys.signing, device.keys.kem) == (record.signing, record.kem):
+            return device.number
+    return None
+
+
+def _holds(roster: Roster, composed: Composed) -> bool:
+    number = composed.roster.number
+    return number <= roster.number and roster.entry_ids[number] == composed.roster.head
+
+
+def _changed(composed: Composed) -> Changed:
+    entry = composed.roster.last
+    if entry is None:
+        raise AssertionError
+    return Changed(
+        entry.number,
+        tuple(addition.device for addition in entry.added),
+        tuple(removal.device for removal in entry.removed),
+        entry.recovery is not None,
+    )

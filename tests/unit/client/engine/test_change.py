@@ -1,0 +1,344 @@
+"""Changing the roster: adding, removing, rotating, replacing the kit; who comes second makes his entry anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from types import MappingProxyType
+
+import pytest
+
+from sealkeep_client.engine import Append, AppendEntry, Change, ReadChanges, ReadRoster, RemovedError
+from sealkeep_protocol.errors import HistoryError, RefusedError, TransportError, UsageError
+from sealkeep_protocol.roster import Removal
+from sealkeep_protocol.segments import SealedSegment, header_identifier, sign_header
+from support.accounts import MadeAccount, device, kit, made_keys, recovery_keys, refused
+from support.memory_relay import Device, MemoryRelay, instead, refusal_of
+
+World = tuple[MadeAccount, MemoryRelay, Device, Device]
+
+
+@pytest.fixture
+def world() -> World:
+    """The phone (1) and the laptop (2) have written; the tablet (3) has not."""
+    made = MadeAccount(devices=3)
+    relay = MemoryRelay(made)
+    phone, laptop = Device(1, made, relay), Device(2, made, relay)
+    phone.write("one")
+    phone.sync()
+    laptop.write("two")
+    laptop.sync()
+    return made, relay, phone, laptop
+
+
+def removal(*devices: int) -> Change:
+    return Change(removed=frozenset(devices))
+
+
+def active(made: MadeAccount) -> list[int]:
+    return [item.number for item in made.roster.active_devices]
+
+
+def happens(relay: MemoryRelay, *what: Callable[[], object]) -> None:
+    """Let each happen just before one of the entries that are appended next."""
+    for each in what:
+        relay.before(AppendEntry, lambda action, each=each: each())
+
+
+# Removing
+
+
+def test_a_removed_feed_is_read_to_its_head_and_pinned(world: World) -> None:
+    """ROS-12, P6"""
+    made, relay, phone, laptop = world
+    laptop.write("three")
+    laptop.sync()
+    changed = phone.change(removal(2))
+    assert (changed.entry, changed.removed, changed.new_kit) == (made.roster.number, (2,), False)
+    last = relay.log[-1].segment
+    assert made.entry().removed == (Removal(2, 2, last.header_id, False),)
+    assert made.entry().signer == device(1)
+    assert active(made) == [1, 3]
+    assert phone.texts == ["one", "three", "two"]
+    assert phone.account.epochs[made.roster.epoch].secret == made.epoch.secret
+    phone.write("four")
+    phone.sync()
+    with pytest.raises(RemovedError, match="by “device 1”") as caught:
+        laptop.sync()
+    assert caught.value.code == "revoked"
+    assert laptop.texts == ["one", "three", "two"]
+
+
+def test_a_device_that_never_wrote_is_pinned_at_nothing(world: World) -> None:
+    """ROS-12"""
+    made, _, phone, _ = world
+    phone.change(removal(3))
+    assert made.entry().removed == (Removal(3, 0, b"", False),)
+
+
+def test_what_cannot_be_removed(world: World) -> None:
+    made, relay, phone, _ = world
+    for wrong, why in ((1, "does not remove itself"), (9, "no device 9")):
+        with pytest.raises(UsageError, match=why):
+            phone.change(removal(wrong))
+    assert not [action for action in relay.asked if isinstance(action, AppendEntry)]
+    assert active(made) == [1, 2, 3]
+
+
+def test_a_removal_is_made_once(world: World) -> None:
+    """A second command, or one after a crash, finds that it is done."""
+    made, _, phone, _ = world
+    phone.change(removal(2))
+    number = made.roster.number
+    again = phone.change(removal(2))
+    assert (again.entry, again.removed) == (None, ())
+    assert made.roster.number == number
+
+
+def test_an_entry_of_another_comes_first(world: World) -> None:
+    """ROS-13: made anew, with another secret and other wraps."""
+    made, relay, phone, laptop = world
+    happens(relay, lambda: made.change(device(3)))
+    phone.change(removal(2))
+    first, second = [action for action in relay.asked if isinstance(action, AppendEntry)]
+    assert (first.head, second.head) == (2, 3)
+    assert first.entry != second.entry
+    assert not set(first.wraps) & set(second.wraps)
+    assert active(made) == [1, 3]
+    assert sorted(phone.account.epochs) == [1, 2, 3, 4, 5]
+    with pytest.raises(RemovedError):
+        laptop.sync()
+
+
+def test_the_answer_is_lost(world: World) -> None:
+    """ROS-13: it looks for its own entry first."""
+    made, relay, phone, _ = world
+    relay.lose_answer(AppendEntry)
+    changed = phone.change(removal(2))
+    assert changed.removed == (2,)
+    assert len([action for action in relay.asked if isinstance(action, AppendEntry)]) == 1
+    assert (active(made), made.roster.number) == ([1, 3], 3)
+    assert phone.account.roster.number == 3
+    phone.write("goes on")
+    phone.sync()
+
+
+def test_the_line_stays_broken(world: World) -> None:
+    """Whether the entry is there or not: the same change again is right."""
+    made, relay, phone, _ = world
+    relay.lose_answer(AppendEntry)
+    relay.before(AppendEntry, lambda action: relay.spoil(ReadRoster, instead(TransportError("the line broke"))))
+    with pytest.raises(TransportError):
+        phone.change(removal(2))
+    relay.mend()
+    assert phone.change(removal(2)).removed == ()
+    assert active(made) == [1, 3]
+
+
+def test_the_removed_device_writes_meanwhile(world: World) -> None:
+    """ROS-12: read on, and pinned where it is by now."""
+    made, relay, phone, laptop = world
+    laptop.write("meanwhile")
+    happens(relay, laptop.sync)
+    phone.change(removal(2))
+    assert made.entry().removed[0].seq == 2
+    assert "meanwhile" in phone.texts
+
+
+def test_what_the_removed_one_adds_meanwhile_goes_too(world: World) -> None:
+    """ROS-20: devices that it adds, and those that these add, and what a kit adds that it sets."""
+    made, relay, phone, _ = world
+
+    def add_more() -> None:
+        made.add(by=device(2))
+        made.add(by=device(4))
+
+    def by_a_kit() -> None:
+        made.replace_kit(by=device(5))
+        made.change(kit(1), add=1)
+
+    happens(relay, add_more, by_a_kit)
+    changed = phone.change(removal(2))
+    assert changed.removed == (2, 4, 5, 6)
+    assert active(made) == [1, 3]
+    # ROS-16: the kit that it set meanwhile is replaced in the same entry.
+    assert changed.new_kit
+    assert made.roster.current_recovery_key.keys.signing == phone_kit(phone)
+    assert len(phone.new_kits) == 1
+
+
+def phone_kit(phone: Device) -> bytes:
+    """The signing key of the newest kit that the phone handed out."""
+    return recovery_keys(phone.new_kits[-1]).signing.public
+
+
+def test_what_was_added_before_stays(world: World) -> None:
+    """ROS-20: only what the person did not know of; `since` says up to where they did."""
+    made, _, phone, _ = world
+    made.add(by=device(2))
+    known = made.roster.number
+    made.add(by=device(2))
+    assert phone.change(removal(2), since=known).removed == (2, 5)
+    assert active(made) == [1, 3, 4]
+
+
+def test_a_device_that_was_not_told_of_goes_too(world: World) -> None:
+    """ROS-20: this device has not seen the entry when the command is given."""
+    made, _, phone, _ = world
+    made.add(by=device(2))
+    assert phone.change(removal(2)).removed == (2, 4)
+
+
+def test_a_flood_of_entries_does_not_save_it(world: World) -> None:
+    """ROS-20: twenty devices, each a moment before the removal."""
+    made, relay, phone, _ = world
+    happens(relay, *[lambda: made.add(by=device(2))] * 20)
+    assert phone.change(removal(2)).removed == (2, *range(4, 24))
+
+
+def test_somebody_always_comes_first(world: World) -> None:
+    made, relay, phone, _ = world
+    happens(relay, *[lambda: made.change(device(2))] * 40)
+    with pytest.raises(RefusedError) as caught:
+        phone.change(Change())
+    assert caught.value.code == "roster-conflict"
+
+
+@pytest.mark.parametrize("code", ["busy", "revoked", "closed", "invalid"])
+def test_other_refusals_are_passed_on(world: World, code: str) -> None:
+    _, relay, phone, _ = world
+    relay.spoil(AppendEntry, lambda action, answer: refusal_of(code))
+    before = phone.kept.copied()
+    with pytest.raises(RefusedError) as caught:
+        phone.change(removal(2))
+    assert caught.value.code == code
+    assert phone.account.roster == before.account.roster
+
+
+# Feeds that cannot be read to their heads
+
+
+def false_view(made: MadeAccount, relay: MemoryRelay) -> None:
+    """The laptop signs a header that contradicts what it was shown."""
+    segment = made.seal(2, take=False)
+    header = replace(made.verified(2, segment).header, heads=(), view=bytes(32))
+    data = sign_header(header, made.id, made.devices[2].signing)
+    relay.put(2, SealedSegment(header.seq, header_identifier(data, made.id), data, segment.summary, segment.body))
+
+
+def test_a_feed_that_contradicts_is_given_up_on_the_persons_word(world: World) -> None:
+    """ROS-12: with discard-after, and not without being told to."""
+    made, relay, phone, _ = world
+    phone.sync()
+    false_view(made, relay)
+    with refused(HistoryError, "fork", device=2, seq=2):
+        phone.change(removal(2))
+    with refused(HistoryError, "fork", device=2, seq=2):
+        phone.change(Change(removed=frozenset({2}), discard=MappingProxyType({3: None})))
+    phone.change(Change(removed=frozenset({2}), discard=MappingProxyType({2: None})))
+    assert made.entry().removed == (Removal(2, 1, relay.log[1].segment.header_id, True),)
+    assert [stored.segment.seq for stored in relay.log if stored.device == 2] == [1]
+    phone.write("goes on")
+    phone.sync()
+    tablet = Device(3, made, relay)
+    tablet.sync()
+    assert tablet.texts == phone.texts == ["goes on", "one", "two"]
+
+
+def test_a_feed_is_cut_where_the_person_says(world: World) -> None:
+    """ROS-12, ROS-17: what was verified beyond is no rollback then."""
+    made, relay, phone, laptop = world
+    laptop.write("three")
+    laptop.sync()
+    phone.sync()
+    with pytest.raises(UsageError, match="up to seq 2 only"):
+        phone.change(Change(removed=frozenset({2}), discard=MappingProxyType({2: 3})))
+    phone.change(Change(removed=frozenset({2}), discard=MappingProxyType({2: 1})))
+    assert made.entry().removed[0][1:] == (1, relay.log[1].segment.header_id, True)
+    phone.sync()
+    phone.change(Change(removed=frozenset({3}), discard=MappingProxyType({3: 0})))
+    assert made.entry().removed == (Removal(3, 0, b"", True),)
+
+
+def test_another_devices_fault_is_not_the_removed_ones(world: World) -> None:
+    made, relay, phone, _ = world
+    phone.sync()
+    false_view(made, relay)
+    with refused(HistoryError, "fork", device=2, seq=2):
+        phone.change(removal(3))
+    assert active(made) == [1, 2, 3]
+
+
+# Adding, rotating, replacing the kit
+
+
+def test_a_device_is_added_once(world: World) -> None:
+    made, relay, phone, _ = world
+    number, keys, record = made.next_device()
+    made.devices[number] = keys
+    wanted = Change(added=((record, "watch"),))
+    relay.lose_answer(AppendEntry)
+    assert phone.change(wanted).added == (4,)
+    again = phone.change(wanted)
+    assert (again.added, again.entry) == ((4,), made.roster.number)
+    assert active(made) == [1, 2, 3, 4]
+    other = made_keys("another").record((1, made.id))
+    with pytest.raises(UsageError, match="seen before"):
+        phone.change(Change(added=((replace(other, kem=record.kem), "half of it"),)))
+
+
+def test_a_rotation(world: World) -> None:
+    made, _, phone, laptop = world
+    assert phone.change(Change()).entry == 3
+    assert made.roster.epoch == 4
+    laptop.sync()
+    assert laptop.account.epochs[4].secret == made.epochs[4].secret
+
+
+def test_a_new_kit_is_handed_out_before_its_entry(world: World) -> None:
+    """One kit for all attempts, and none where the person does not take it."""
+    made, relay, phone, _ = world
+    happens(relay, lambda: made.change(device(2)), lambda: made.change(device(2)))
+    assert phone.change(Change(new_kit=True)).new_kit
+    assert len(phone.new_kits) == 1
+    assert made.roster.current_recovery_key.keys.signing == phone_kit(phone)
+    assert [key.has_right for key in made.roster.recovery_keys] == [True, True]
+
+
+def test_a_kit_in_hand_signs(world: World) -> None:
+    """§5.4: it ends the kits that are younger."""
+    made, _, phone, _ = world
+    made.replace_kit(by=device(2))
+    phone.change(Change(removed=frozenset({2}), by=made.recovery(0)))
+    assert made.entry().signer == kit(0)
+    assert [key.has_right for key in made.roster.recovery_keys] == [False, False, True]
+    with pytest.raises(RefusedError, match="replaced by a newer one") as caught:
+        phone.change(Change(by=made.recovery(0)))
+    assert caught.value.code == "revoked"
+    with pytest.raises(UsageError, match="never put in force"):
+        phone.change(Change(by=made_keys("no kit")))
+
+
+def test_a_removed_device_changes_nothing(world: World) -> None:
+    made, _, phone, laptop = world
+    phone.change(removal(2))
+    with pytest.raises(RemovedError):
+        laptop.change(removal(1))
+    assert active(made) == [1, 3]
+
+
+def test_a_device_that_is_removed_while_it_removes(world: World) -> None:
+    """Two remove each other: who comes first stays."""
+    made, relay, phone, laptop = world
+    happens(relay, lambda: laptop.change(removal(1)))
+    with pytest.raises(RemovedError, match="by “device 2”"):
+        phone.change(removal(2))
+    assert active(made) == [2, 3]
+
+
+def test_only_what_was_asked_for_is_asked(world: World) -> None:
+    """A rotation reads no feeds, and appends no segments."""
+    _, relay, phone, _ = world
+    relay.asked.clear()
+    phone.change(Change())
+    assert not [action for action in relay.asked if isinstance(action, ReadChanges | Append)]

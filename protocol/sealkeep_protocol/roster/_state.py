@@ -17,7 +17,7 @@ from sealkeep_protocol.types import AccountId, ObjectId
 
 MAX_ACTIVE = 64
 MAX_LINKS = 512
-RECOVERY_NUMBERS = 64_511  # device numbers above this one are for recovery keys to give
+LAST_NUMBERS = 64_511  # device numbers above this one are for the highest recovery key to give
 
 
 def _public_parts(record: KeyRecord) -> tuple[bytes, bytes, bytes]:
@@ -296,9 +296,12 @@ class Roster:
         for addition in entry.added:
             if addition.device != len(devices) + 1:
                 self._refuse("it adds a device under a number that is not the next")
-            # ROS-18: "A device number above 64,511 MUST be given only by an entry that a recovery key signs."
-            if addition.device > RECOVERY_NUMBERS and not entry.signer.is_recovery:
-                self._refuse("no device number is left that a device may give")
+            # ROS-18: "A device number above 64,511 MUST be given only by an entry of a recovery key above which none ranks
+            # (§5.4)."
+            if addition.device > LAST_NUMBERS and (
+                not entry.signer.is_recovery or self.is_outranked(entry.signer.number)
+            ):
+                self._refuse("the last device numbers are for the highest recovery key to give")
             devices[addition.device] = RosterDevice(
                 number=addition.device,
                 keys=addition.keys,

@@ -15,6 +15,7 @@ from sealkeep_server.service._entry_limit import EntryLimit, Logged
 from sealkeep_server.stores import ConflictError, DamagedError, Entry, Pin, Store, Wrap
 
 CLOSING_SECONDS = 30 * 24 * 3600  # §5.4
+DISPUTE_SECONDS = 7 * 24 * 3600  # §5.4
 _ENTRIES_AT_ONCE = 8  # up to 130 KiB each
 
 
@@ -29,8 +30,9 @@ class Account:
     @classmethod
     def after(cls, before: Account | None, roster: Roster, entry: Entry) -> Account:
         """The account with one more entry, which led to this roster."""
-        signer = roster.last.signer if roster.last is not None else Signer.device(1)
-        logged, size = Logged(signer, entry.accepted), len(entry.entry)
+        last = roster.last
+        logged = Logged(roster.entry_signers[-1], entry.accepted, 0 if last is None else len(last.added))
+        size = len(entry.entry)
         return (
             cls(roster, (logged,), size) if before is None else cls(roster, (*before.log, logged), before.size + size)
         )
@@ -128,16 +130,35 @@ class Accounts:
 
     async def signer_key(self, account: AccountId, signer: Signer) -> bytes:
         """The public key of one who may sign for this account now. Raises `ProblemError` (`not-found`, `closed`,
-        `revoked`)."""
-        key = (await self.open(account)).roster.signing_key(signer)
+        `revoked`, `disputed`)."""
+        state = await self.open(account)
+        key = state.roster.signing_key(signer)
         if key is None:
             raise ProblemError("revoked", "The account's roster, which needs no token, shows why.")
+        self._check_dispute(state, signer)
         return key
+
+    def _check_dispute(self, state: Account, signer: Signer) -> None:
+        # ROS-19: "A relay MUST refuse entries, challenges and tokens of a disputed recovery key, with the code `disputed`,
+        # for 7 days after it took the entry that disputed it."
+        disputed_at = state.roster.dispute(signer.number) if signer.is_recovery else None
+        if disputed_at is None:
+            return
+        since = self._now_ms() - state.log[disputed_at].accepted
+        # The clock may have been put back: an entry of the far future must not count until then.
+        if abs(since) < DISPUTE_SECONDS * 1000:
+            seconds = DISPUTE_SECONDS - since // 1000
+            raise ProblemError(
+                "disputed",
+                "The device that set this recovery key was removed. An older recovery key need not wait.",
+                headers={"Retry-After": str(seconds)},
+            )
 
     async def append(self, account: AccountId, expected: int, data: bytes, wraps: list[bytes]) -> tuple[int, bool]:
         """Take the entry that follows number `expected`; returns its number, and False where it was there already.
 
-        Raises `PeerError`, or `ProblemError` (`not-found`, `roster-conflict`, `revoked`, `closed`, `pinned`, `busy`).
+        Raises `PeerError`, or `ProblemError` (`not-found`, `roster-conflict`, `revoked`, `disputed`, `closed`, `pinned`,
+        `busy`).
         """
         state = await self.get(account)
         if state.roster.number > expected:
@@ -154,6 +175,7 @@ class Accounts:
         roster.check_wraps(wraps)
         entry = Entry(roster.number, data, self._now_ms())
         after = Account.after(state, roster, entry)
+        self._check_dispute(state, after.log[-1].signer)
         self._check_limit(state, after.log[-1])
         try:
             await self._store.append_entry(account, roster.head, entry, _wraps(roster, wraps), _pins(roster))
@@ -169,7 +191,7 @@ class Accounts:
 
     def _check_limit(self, state: Account, next_one: Logged) -> None:
         # §5.5: "A relay SHOULD limit how many entries a device and those it added may append in a time"
-        wait = self._limit.wait(state.roster, state.log, next_one.signer, next_one.accepted)
+        wait = self._limit.wait(state.roster, state.log, next_one)
         if wait > 0:
             seconds = -(-wait // 1000)
             raise ProblemError(

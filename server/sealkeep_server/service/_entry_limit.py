@@ -13,10 +13,16 @@ from sealkeep_protocol.roster import RecoveryKey, Roster, RosterDevice, Signer
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """Who signed an entry, and when the relay took it (ms since 1970, its own clock)."""
+    """Who signed an entry, when the relay took it (ms since 1970, its own clock), and how many devices it added."""
 
     signer: Signer
     accepted: int
+    devices: int = 0
+
+    @property
+    def weight(self) -> int:
+        """As how many entries it counts: device numbers run out, so that many in one entry count as many."""
+        return max(1, self.devices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +34,9 @@ class EntryLimit:
     reserve: int
     period: int
 
-    def wait(self, roster: Roster, log: Sequence[Logged], signer: Signer, now: int) -> int:
-        """How many ms this signer's next entry has to wait; 0: it may come now. `log` has one item for each entry."""
+    def wait(self, roster: Roster, log: Sequence[Logged], coming: Logged) -> int:
+        """How many ms an entry that comes has to wait; 0: it may come now. `log` has one item for each entry."""
+        signer, now = coming.signer, coming.accepted
         line = lineage(roster, signer)
         by_head: dict[Signer, list[int]] = {head: [] for head in line}
         own: list[int] = []
@@ -39,19 +46,18 @@ class EntryLimit:
                 continue
             for head in lineage(roster, logged.signer):
                 if head in by_head:
-                    by_head[head].append(logged.accepted)
+                    by_head[head] += [logged.accepted] * logged.weight
             if logged.signer == signer:
-                own.append(logged.accepted)
-        shared = max((self._room(times, self.entries, now) for times in by_head.values()), default=0)
+                own += [logged.accepted] * logged.weight
+        shared = max((self._room(times, self.entries, coming) for times in by_head.values()), default=0)
         entered = log[_member(roster, signer).added_at].accepted
         age = 0 if abs(now - entered) >= self.period else entered + self.period - now
-        return min(shared, max(age, self._room(own, self.reserve, now)))
+        return min(shared, max(age, self._room(own, self.reserve, coming)))
 
-    def _room(self, times: Sequence[int], limit: int, now: int) -> int:
-        """How many ms pass before one more fits in with these."""
-        if len(times) < limit:
-            return 0
-        return sorted(times)[len(times) - limit] + self.period - now
+    def _room(self, times: Sequence[int], limit: int, coming: Logged) -> int:
+        """How many ms pass before what comes fits in with these; what is above the limit by itself needs all the room."""
+        over = len(times) + min(coming.weight, limit) - limit
+        return sorted(times)[over - 1] + self.period - coming.accepted if over > 0 else 0
 
 
 def lineage(roster: Roster, signer: Signer) -> list[Signer]:

@@ -162,8 +162,18 @@ async def test_what_a_device_adds_counts_with_it(world: World) -> None:
     await world.append(D3, kit=True)
     await world.append(Signer.recovery(1), add=1)
     await world.append(Signer.device(4), remove=(2, 3), kit=True)
-    for signer in (D1, Signer.device(4), Signer.recovery(1)):
+    for signer in (D1, Signer.device(4)):
         assert await world.refused(signer) == HOUR
+
+
+async def test_many_devices_in_one_entry_count_as_many(world: World) -> None:
+    """Their numbers run out: 65,535 of them must last for longer than a thief has."""
+    await world.append(D1, add=SETTINGS.roster_entries - 1)
+    assert await world.refused(D1, add=2) == HOUR
+    await world.append(D1)
+    world.now += HOUR
+    await world.append(D1, add=SETTINGS.roster_entries + 3)  # more than the limit at once: nothing beside it
+    assert await world.refused(D1) == HOUR
 
 
 async def test_adding_brings_no_more_entries(world: World) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sealkeep_protocol.errors import HistoryError
+from sealkeep_protocol.errors import HistoryError, UsageError
 from sealkeep_protocol.roster import Entry, Signer
 from support.accounts import MadeAccount, altered, device, kit, refused
 
@@ -217,3 +217,105 @@ def test_a_removed_thief_writes_nothing_more(account: MadeAccount) -> None:
     fork = account.fork()
     fork.change(OWNER)
     refuse(account, fork.entry(), STOLEN)
+
+
+# --- where keys stem from, and disputes -------------------------------------------------------------------------------
+
+
+def stems(account: MadeAccount) -> list[int | None]:
+    return [key.device for key in account.roster.recovery_keys]
+
+
+def disputed(account: MadeAccount) -> list[int | None]:
+    """By key: the number of the entry that disputed it."""
+    return [account.roster.dispute(key.number) for key in account.roster.recovery_keys]
+
+
+def test_where_keys_stem_from(account: MadeAccount) -> None:
+    """§5.4"""
+    account.replace_kit(by=STOLEN)
+    account.change(kit(1), new_kit=True)  # set by a key that stems from the stolen device: so does it
+    account.change(kit(2), add=1, new_kit=True)
+    account.replace_kit(by=device(3))
+    assert stems(account) == [1, 2, 2, 2, 3]
+    account.change(kit(0), new_kit=True)  # nobody ranks above the first
+    account.change(kit(5), add=1, new_kit=True)
+    account.reclaim(by=6)
+    assert stems(account)[5:] == [None, 4, 5]
+
+
+def test_a_kit_that_the_thiefs_kit_set_is_replaced_as_well(account: MadeAccount) -> None:
+    """ROS-16: otherwise the removal's epoch would be wrapped for the thief."""
+    account.replace_kit(by=STOLEN)
+    account.change(kit(1), new_kit=True)
+    good = account.compose(OWNER, remove=[2], new_kit=True).roster.last
+    assert good is not None
+    refuse(account, altered(good, recovery=None), OWNER)
+    account.append(account.forge(good, OWNER))
+
+
+def test_a_kit_that_the_first_kit_set_stems_from_whom_it_added(account: MadeAccount) -> None:
+    """ROS-16: it was shown on that one's screen; removing the first device does not touch it."""
+    account.change(kit(0), add=1, new_kit=True)
+    account.remove(1, by=STOLEN)
+    good = account.compose(STOLEN, remove=[3], new_kit=True).roster.last
+    assert good is not None
+    refuse(account, altered(good, recovery=None), STOLEN)
+
+
+def test_a_devices_removal_disputes_what_stems_from_the_removed_one(account: MadeAccount) -> None:
+    """§5.4: the right stays; a younger one that it sets is disputed with it, and the owner's own is not."""
+    account.replace_kit(by=STOLEN)
+    account.replace_kit(by=OWNER)
+    account.remove(2, by=OWNER)
+    assert disputed(account) == [None, 4, None]
+    assert rights(account) == [0, 1, 2]
+    account.change(kit(1), new_kit=True)
+    assert rights(account) == [0, 3]
+    assert disputed(account)[3] == 4
+    account.change(kit(0), new_kit=True)
+    assert rights(account) == [4]
+    assert disputed(account)[4] is None
+
+
+def test_the_highest_key_is_not_disputed(account: MadeAccount) -> None:
+    """§5.4, P7: a thief who removes the device that showed the owner's kit gains nothing."""
+    account.change(STOLEN, remove=[1], new_kit=True)
+    assert disputed(account) == [None, None]
+    account.reclaim(by=0)
+    account.change(device(3), add=1)
+    account.change(device(4), remove=[3], new_kit=True)
+    assert disputed(account)[2] is None
+
+
+def test_a_removal_that_a_kit_signs_disputes_nothing(account: MadeAccount) -> None:
+    """§5.4: it ends the younger keys, also those that a thief's kit set."""
+    account.replace_kit(by=STOLEN)
+    account.change(kit(1), new_kit=True)
+    account.remove(2, by=kit(0), new_kit=True)
+    assert rights(account) == [3]
+    assert disputed(account) == [None, None, None, None]
+
+
+def test_the_same_dispute_is_not_renewed(account: MadeAccount) -> None:
+    """§5.4: the owner of a disputed kit waits once."""
+    account.replace_kit(by=STOLEN)
+    account.remove(2, by=OWNER, new_kit=True)
+    at = disputed(account)[1]
+    account.add(by=OWNER)
+    account.remove(3, by=OWNER)
+    assert disputed(account)[1] == at == 3
+
+
+def test_the_last_device_numbers_are_the_highest_keys(account: MadeAccount, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ROS-18: whoever used them all up could keep the owner from ever reclaiming."""
+    monkeypatch.setattr("sealkeep_protocol.roster._state.LAST_NUMBERS", 3)
+    account.replace_kit(by=STOLEN)
+    account.add(by=STOLEN)
+    changed, reclaimed = account.fork(), account.fork()
+    with pytest.raises(UsageError, match="last device numbers"):
+        changed.add(by=OWNER)
+    with pytest.raises(UsageError, match="last device numbers"):
+        reclaimed.reclaim(by=1)
+    account.reclaim(by=0)
+    assert active(account) == [4]

@@ -113,6 +113,7 @@ class MemoryRelay:
         self.page_items = page_items
         self.log: list[Stored] = []
         self.asked: list[Action] = []
+        self.full_of_entries = False  # whether it takes no roster entries for now
         self._spoils: list[tuple[type, Spoil]] = []
         self._befores: list[tuple[type, Callable[[Any], object]]] = []
 
@@ -240,6 +241,8 @@ class MemoryRelay:
             return
         if action.head != world.roster.number:
             raise refusal_of("roster-conflict")
+        if self.full_of_entries:
+            raise refusal_of("busy")
         judged = world.roster.append(action.entry)
         judged.check_wraps(list(action.wraps))
         pins = judged.last.removed if judged.last is not None else ()

@@ -129,6 +129,8 @@ class Changing:
         for number in self._change.removed:
             if number not in roster.devices:
                 raise UsageError(f"there is no device {number} in this account")
+        # ROS-20: "A client that makes a removal anew on a newer head MUST also remove what the removed devices, and
+        # recovery keys that stem from them, have added since the head that the person knew."
         removed = set(self._change.removed)
         for number, device in sorted(roster.devices.items()):
             adder = device.added_by

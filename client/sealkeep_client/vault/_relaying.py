@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
-from sealkeep_client.engine import Sync, Verification
+from sealkeep_client.engine import Sync, SyncReport, Verification
 from sealkeep_client.vault._core import Core
 from sealkeep_client.vault._types import OnProgress, SyncSummary, VerifyReport
 
@@ -38,7 +39,7 @@ class Relaying:
             finally:
                 async with self.settled:
                     self.settled.notify_all()
-            await core.in_store(lambda: self._note_sync(report.used, report.allowed))
+            await core.in_store(lambda: self._note_sync(report))
         return SyncSummary(
             received=report.records_read,
             sent=report.records_written,
@@ -60,8 +61,10 @@ class Relaying:
             time=self._core.sources.now(),
         )
 
-    def _note_sync(self, used: int, allowed: int) -> None:
-        self._core.local.put("last-sync", [self._core.sources.now(), used, allowed])
+    def _note_sync(self, report: SyncReport) -> None:
+        local = self._core.local
+        local.put("last-sync", [self._core.sources.now(), report.used, report.allowed])
+        local.account = replace(local.account, linked=report.account.linked)
 
     async def verify(self, *, progress: OnProgress | None) -> VerifyReport:
         core = self._core

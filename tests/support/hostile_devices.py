@@ -1,0 +1,106 @@
+"""What a device that was enrolled once can sign, and an honest one never would.
+
+Each function composes an entry by `author` on top of the account as it stands, and spoils it before it is signed; `take`
+makes the account go on from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from typing import Any
+
+from sealkeep_protocol import sealing, signed
+from sealkeep_protocol.hybrid_kem import WRAP_SIZE, wrap
+from sealkeep_protocol.primitives import sha256
+from sealkeep_protocol.roster import Composed, Entry, Link, Rotation, decode_entry
+from sealkeep_protocol.segments import SealedSegment, header_identifier, sign_header
+from support.accounts import MadeAccount, device
+
+
+def decoded(composed: Composed) -> Entry:
+    return decode_entry(signed.decode_payload(signed.split(composed.entry)[0]))
+
+
+def with_wraps(
+    made: MadeAccount, author: int, change: Callable[[int, bytes], bytes], **what: Any
+) -> tuple[bytes, list[bytes]]:
+    """An entry whose wraps are what `change` makes of them, by recipient; its digests are those of the changed ones."""
+    composed = made.compose(device(author), **what)
+    recipients = [recipient for recipient, _ in composed.roster.recipients()]
+    wraps = [change(recipient, good) for recipient, good in zip(recipients, composed.wraps, strict=True)]
+    core = decoded(composed).core
+    digests = [sha256(wrapped) for wrapped in wraps]
+    data = signed.sign("roster", made.id, core, made.devices[author].signing, digests=digests)
+    made.epochs[composed.keys.number] = composed.keys
+    return data, wraps
+
+
+def spoil_wraps(made: MadeAccount, author: int, victims: Collection[int], **what: Any) -> tuple[bytes, list[bytes]]:
+    """An entry whose wraps for these recipients (0: the recovery key) open to nothing."""
+
+    def change(recipient: int, good: bytes) -> bytes:
+        return bytes([recipient + 1]) * WRAP_SIZE if recipient in victims else good
+
+    return with_wraps(made, author, change, **what)
+
+
+def other_secret(made: MadeAccount, author: int, victims: Collection[int]) -> tuple[bytes, list[bytes]]:
+    """An entry that gives these devices another epoch secret than the others: a wrap as it should be, of something else."""
+    composed = made.compose(device(author))
+    core = decoded(composed).core
+
+    def change(recipient: int, good: bytes) -> bytes:
+        if recipient not in victims:
+            return good
+        public = made.devices[recipient].kem.public
+        return wrap(sha256(b"for you alone"), core=core, recipient=recipient, public=public)
+
+    recipients = [recipient for recipient, _ in composed.roster.recipients()]
+    wraps = [change(recipient, good) for recipient, good in zip(recipients, composed.wraps, strict=True)]
+    digests = [sha256(wrapped) for wrapped in wraps]
+    data = signed.sign("roster", made.id, core, made.devices[author].signing, digests=digests)
+    made.epochs[composed.keys.number] = composed.keys
+    return data, wraps
+
+
+def cut_links(made: MadeAccount, author: int) -> tuple[bytes, list[bytes]]:
+    """An entry whose links promise the epochs before and seal something else."""
+    composed = made.compose(device(author))
+    entry = decoded(composed)
+    rotation = entry.rotation
+    assert rotation is not None
+    sealed = sealing.seal_alone(
+        composed.keys.link_key,
+        "link",
+        [rotation.epoch, rotation.links[-1].epoch],
+        sha256(b"not the epoch before"),
+        binding=made.roster.head,
+        salt=sha256(b"salt"),
+    )
+    links = (*rotation.links[:-1], Link(rotation.links[-1].epoch, sealed))
+    spoilt = replace(entry, rotation=Rotation(rotation.epoch, rotation.commitment, links))
+    core = spoilt.encode_core()
+    public = {0: made.recovery(-1).kem.public} | {number: keys.kem.public for number, keys in made.devices.items()}
+    wraps = [
+        wrap(composed.keys.secret, core=core, recipient=recipient, public=public[recipient])
+        for recipient, _ in composed.roster.recipients()
+    ]
+    digests = [sha256(wrapped) for wrapped in wraps]
+    data = signed.sign("roster", made.id, core, made.devices[author].signing, digests=digests)
+    made.epochs[composed.keys.number] = composed.keys
+    return data, wraps
+
+
+def take(made: MadeAccount, entry: tuple[bytes, list[bytes]]) -> int:
+    """The account goes on from it. Returns the entry's number."""
+    made.append(*entry)
+    return made.roster.number
+
+
+def false_header(made: MadeAccount, author: int, **fields: object) -> SealedSegment:
+    """The author's next segment, with other fields in its signed header; its feed in the account stays as it was."""
+    segment = made.seal(author, take=False)
+    header = replace(made.verified(author, segment).header, **fields)  # type: ignore[arg-type]
+    data = sign_header(header, made.id, made.devices[author].signing)
+    return SealedSegment(header.seq, header_identifier(data, made.id), data, segment.summary, segment.body)

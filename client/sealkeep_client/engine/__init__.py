@@ -30,7 +30,15 @@ from sealkeep_client.engine._actions import (
 from sealkeep_client.engine._change import Change, Changed, Changing, recovery_number
 from sealkeep_client.engine._packing import MAX_LIVE_RECORDS, Packed, pack
 from sealkeep_client.engine._reading import Content, ReadSegment, open_content, verify_item
-from sealkeep_client.engine._roster import RemovedError, check_pins, decode, extend_roster, unlock, unlock_by_kit
+from sealkeep_client.engine._roster import (
+    RemovedError,
+    check_pins,
+    decode,
+    extend_roster,
+    name_device,
+    unlock,
+    unlock_by_kit,
+)
 from sealkeep_client.engine._session import Session
 from sealkeep_client.engine._state import Account
 from sealkeep_client.engine._sync import Sync, SyncReport
@@ -79,6 +87,7 @@ __all__ = [
     "check_pins",
     "decode",
     "extend_roster",
+    "name_device",
     "open_content",
     "pack",
     "recovery_number",

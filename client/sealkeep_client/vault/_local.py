@@ -5,7 +5,7 @@ Everything here runs on the vault's one thread for the store.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import islice
 from types import MappingProxyType
@@ -46,6 +46,7 @@ from sealkeep_protocol.segments import Head, SealedSegment, SegmentClass, Segmen
 from sealkeep_protocol.types import DeviceId, ObjectId, Seq
 
 _META_LIMIT: Final = 1 << 16
+_AHEAD: Final = 15 * 60 * 1000  # ms that another device's clock may be ahead of this one's (§7.7)
 
 
 class Local:
@@ -79,6 +80,17 @@ class Local:
     def _get_number(self, name: str) -> int:
         value = self.get(name)
         return value if isinstance(value, int) else 0
+
+    def seen(self, device: int) -> int | None:
+        """The newest moment that a device's segments tell of, ms."""
+        value = self.get(f"seen/{device}")
+        return value if isinstance(value, int) else None
+
+    def _note_seen(self, device: int, moments: Sequence[int]) -> None:
+        # A clock that is years ahead says nothing of when it was.
+        newest = max((moment for moment in moments if moment <= self.now() + _AHEAD), default=0)
+        if newest > (self.seen(device) or 0):
+            self.put(f"seen/{device}", newest)
 
     # Loading
 
@@ -205,6 +217,7 @@ class Local:
         )
         if content.unknown_ids is not None:
             self.store.put_unknown(content.unknown, ids=content.unknown_ids)
+        self._note_seen(segment.header.header.device, [*content.times, *(stamp >> 16 for stamp in content.stamps)])
         if content.stamps:
             for stamp in content.stamps:
                 self.clock.observe(stamp, self.now())
@@ -269,6 +282,7 @@ class Local:
         if len(receipts) > 1:
             self.store.sync.add_headers(feed.device, first, [receipt.header_id for receipt in receipts[:-1]])
         self._save_feed(action.account, feed)
+        self._note_seen(feed.device, [self.now()])
 
 
 _LOCAL: Final = (

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from sealkeep_client.engine import Sync, SyncReport, Verification
 from sealkeep_client.vault._core import Core
+from sealkeep_client.vault._devices import locked_by
 from sealkeep_client.vault._types import OnProgress, SyncSummary, VerifyReport
 
 
@@ -46,6 +47,8 @@ class Relaying:
             segments_received=report.segments_read,
             segments_sent=report.segments_written,
             unreadable=report.unreadable,
+            unopened=report.unopened,
+            locked_by=locked_by(report.account),
         )
 
     def _make_sync(self) -> Sync:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from sealkeep_client.store import Store, Unlock
 from sealkeep_client.transport import HttpRelay
 from sealkeep_client.vault._core import Sources
 from sealkeep_client.vault._driver import StoreThread
+from sealkeep_client.vault._kits import iso_date
 from sealkeep_client.vault._membership import write_membership
 from sealkeep_protocol.keys import PrivateKeys
 from sealkeep_protocol.primitives import KEY_SIZE
@@ -44,7 +44,7 @@ async def create_home(
             seed=seed,
             roster=(0, composed.roster.head),
             feeds=(),
-            date=_date(now),
+            date=iso_date(now),
         )
     )
 
@@ -69,7 +69,3 @@ async def create_home(
         return store
 
     return await thread.open(write)
-
-
-def _date(now: int) -> str:
-    return datetime.datetime.fromtimestamp(now / 1000, datetime.UTC).date().isoformat()

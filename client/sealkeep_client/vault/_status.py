@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from sealkeep_client.engine import name_device
 from sealkeep_client.vault._core import Core
+from sealkeep_client.vault._devices import locked_by, who
 from sealkeep_client.vault._types import Status
-from sealkeep_protocol.roster import open_name
 
 
 def read_status(core: Core) -> Status:
@@ -18,7 +19,7 @@ def read_status(core: Core) -> Status:
         relay=local.get("relay"),
         account=account.id,
         device=account.device,
-        device_name=open_name(account.epoch(own.name_epoch), own),
+        device_name=name_device(account, account.device),
         devices=len(account.roster.active_devices),
         conversations=conversations,
         messages=messages,
@@ -27,5 +28,8 @@ def read_status(core: Core) -> Status:
         used=used,
         allowed=allowed,
         size=store.size(),
+        unopened=store.sync.count_unopened(),
+        locked_by=locked_by(account),
+        removed_by=None if own.removed_at is None else who(account, account.roster.entry_signers[own.removed_at]),
         unreadable=tuple(f"device {device}, seq {seq}: {code}" for device, seq, code in local.get("unreadable") or []),
     )

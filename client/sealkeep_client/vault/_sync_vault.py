@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, Self, TypeVar
 
 from sealkeep_client.importers import ImportOptions
 from sealkeep_client.kit import RecoveryKit
 from sealkeep_client.store import Unlock
+from sealkeep_client.vault._device_types import DeviceInfo, KitInfo, MembershipChange, RosterChange
 from sealkeep_client.vault._types import (
     Change,
     Chat,
@@ -248,3 +250,43 @@ class SyncVault:
     def status(self) -> Status:
         """See `Vault.status`."""
         return self._loop.run(self._vault.status())
+
+    def devices(self) -> list[DeviceInfo]:
+        """See `Vault.devices`."""
+        return self._loop.run(self._vault.devices())
+
+    def kits(self) -> list[KitInfo]:
+        """See `Vault.kits`."""
+        return self._loop.run(self._vault.kits())
+
+    def device_log(self) -> list[RosterChange]:
+        """See `Vault.device_log`."""
+        return self._loop.run(self._vault.device_log())
+
+    def remove(
+        self,
+        *devices: int,
+        on_kit: Callable[[RecoveryKit], None] | None = None,
+        prepared: RecoveryKit | None = None,
+        kit: RecoveryKit | None = None,
+        since: int | None = None,
+        discard: Mapping[int, int | None] = MappingProxyType({}),
+    ) -> MembershipChange:
+        """See `Vault.remove`."""
+        return self._loop.run(
+            self._vault.remove(*devices, on_kit=on_kit, prepared=prepared, kit=kit, since=since, discard=discard)
+        )
+
+    def rotate(self) -> MembershipChange:
+        """See `Vault.rotate`."""
+        return self._loop.run(self._vault.rotate())
+
+    def replace_kit(
+        self,
+        *,
+        on_kit: Callable[[RecoveryKit], None] | None = None,
+        prepared: RecoveryKit | None = None,
+        kit: RecoveryKit | None = None,
+    ) -> MembershipChange:
+        """See `Vault.replace_kit`."""
+        return self._loop.run(self._vault.replace_kit(on_kit=on_kit, prepared=prepared, kit=kit))

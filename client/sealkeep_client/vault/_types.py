@@ -112,18 +112,27 @@ class ImportReport:
 
 @dataclass(frozen=True, slots=True)
 class SyncSummary:
-    """What one sync did: records and segments received and sent, and segments whose author wrote what nobody can read."""
+    """What one sync did: records and segments received and sent, and segments whose author wrote what nobody can read.
+
+    `unopened` segments are kept until this device gets their key. `locked_by` names the device that changed the account's
+    keys and gave this one none that opens: until another device mends that, nothing is sent.
+    """
 
     received: int
     sent: int
     segments_received: int
     segments_sent: int
     unreadable: tuple[PeerError, ...]
+    unopened: int = 0
+    locked_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The vault at a glance. `waiting` counts records that are not on the relay yet; sizes are bytes, times ms."""
+    """The vault at a glance. `waiting` counts records that are not on the relay yet; sizes are bytes, times ms.
+
+    `unopened` and `locked_by` are as in `SyncSummary`; `removed_by` names who removed this device from the account.
+    """
 
     relay: str
     account: bytes
@@ -138,6 +147,9 @@ class Status:
     allowed: int
     size: int
     unreadable: tuple[str, ...]
+    unopened: int = 0
+    locked_by: str | None = None
+    removed_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

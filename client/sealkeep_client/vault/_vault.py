@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, Self
 
 from sealkeep_client.importers import ImportOptions
@@ -15,6 +16,8 @@ from sealkeep_client.kit import RecoveryKit
 from sealkeep_client.store import Store, Unlock
 from sealkeep_client.transport import HttpRelay
 from sealkeep_client.vault._core import Core, Sources
+from sealkeep_client.vault._device_types import DeviceInfo, KitInfo, MembershipChange, RosterChange
+from sealkeep_client.vault._devices import Devices
 from sealkeep_client.vault._driver import StoreThread
 from sealkeep_client.vault._exporting import check_format, export
 from sealkeep_client.vault._importing import import_exports
@@ -69,6 +72,7 @@ class Vault:
         self._reading = Reading(core, shown)
         self._observing = Observing(core, shown)
         self._relaying = Relaying(core)
+        self._devices = Devices(core)
         self._in_step = InStep(core, self._relaying)
         self._writing = Writing(core, shown, written=self._in_step.wake)
         self._closed: asyncio.Task[None] | None = None
@@ -359,3 +363,57 @@ class Vault:
     async def status(self) -> Status:
         """The vault at a glance, from this device alone."""
         return await self._core.in_store(lambda: read_status(self._core))
+
+    # Devices and recovery kits
+
+    async def devices(self) -> list[DeviceInfo]:
+        """The account's devices by number, removed ones too, as this device knew them at its last sync."""
+        return await self._devices.devices()
+
+    async def kits(self) -> list[KitInfo]:
+        """The account's recovery kits by number, likewise."""
+        return await self._devices.kits()
+
+    async def device_log(self) -> list[RosterChange]:
+        """The signed history of every change of keys, devices and kits, the oldest first, likewise."""
+        return await self._devices.history()
+
+    async def remove(
+        self,
+        *devices: int,
+        on_kit: Callable[[RecoveryKit], None] | None = None,
+        prepared: RecoveryKit | None = None,
+        kit: RecoveryKit | None = None,
+        since: int | None = None,
+        discard: Mapping[int, int | None] = MappingProxyType({}),
+    ) -> MembershipChange:
+        """Remove devices by number: they read and write nothing any more. What they wrote is read first, and stays.
+
+        What a removed device has added since roster entry `since` (the newest one that the person was shown; default: that
+        this vault knows of) goes with it. Where a removed device has seen the recovery kit, `on_kit` gets a new one before
+        anything is changed: write it down durably, and raise to give up; `prepared` is one that an earlier call handed out.
+        `kit` signs in place of this device, and ends younger kits that stem from a removed one. `discard` gives up what a
+        device wrote beyond a seq, or (None) beyond what can be verified. Raises `UsageError` for what cannot be removed,
+        and otherwise as `sync`.
+        """
+        return await self._devices.remove(
+            devices, on_kit=on_kit, prepared=prepared, kit=kit, since=since, discard=discard
+        )
+
+    async def rotate(self) -> MembershipChange:
+        """Renew the account's keys: what is written from now on has new ones."""
+        return await self._devices.rotate()
+
+    async def replace_kit(
+        self,
+        *,
+        on_kit: Callable[[RecoveryKit], None] | None = None,
+        prepared: RecoveryKit | None = None,
+        kit: RecoveryKit | None = None,
+    ) -> MembershipChange:
+        """Make a new recovery kit: the old one reads nothing that is written from now on.
+
+        Signed by this device, the old one can still remove all devices. Signed by the old `kit` itself it can not, and
+        neither can younger ones. `on_kit` and `prepared` are as in `remove`.
+        """
+        return await self._devices.replace_kit(on_kit=on_kit, prepared=prepared, kit=kit)

@@ -1,0 +1,102 @@
+"""What the vault's public face tells of devices, recovery kits and the account's history. Times are ms since 1970, UTC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    """A device of the account. `added_by` and `removed_by` name a device, or “a recovery kit”.
+
+    `added_at` and `removed_at` are as the signer's clock had it, None where it said nothing; `last_seen` is the newest
+    moment that the device's own segments tell of. `segments` counts those that this vault has verified.
+    """
+
+    number: int
+    name: str
+    added_by: str
+    added_at: int | None
+    last_seen: int | None
+    segments: int
+    this: bool
+    removed_by: str | None = None
+    removed_at: int | None = None
+
+    @property
+    def active(self) -> bool:
+        return self.removed_by is None
+
+
+@dataclass(frozen=True, slots=True)
+class KitInfo:
+    """A recovery kit of the account, by number from 0.
+
+    `set_by` names who made it, `device` is the number of the device that it stems from. `current` says whether what is
+    written now can be read with it, `in_force` whether it can still change who belongs to the account. `removed_device`:
+    the device that it stems from is not in the account any more.
+    """
+
+    number: int
+    set_by: str
+    set_at: int | None
+    device: int | None
+    current: bool
+    in_force: bool
+    removed_device: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RosterChange:
+    """One signed entry of the account's history, as `devices --log` tells it.
+
+    `key` is the signer's public key (32 bytes), `id` the entry's. `added` and `removed` are (number, name), `pins` the seq
+    at which the feed of each removed device ends, and whether what came after it was discarded; `kit` is the number of a
+    recovery kit that was set.
+    """
+
+    number: int
+    id: bytes
+    what: Literal["genesis", "change", "reclaim", "close"]
+    time: int | None
+    signed_by: str
+    key: bytes
+    epoch: int
+    added: tuple[tuple[int, str], ...] = ()
+    removed: tuple[tuple[int, str], ...] = ()
+    pins: tuple[tuple[int, bool], ...] = ()
+    kit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MembershipChange:
+    """What became of a change of devices, keys or kit: the names of the devices that were removed, and whether a new kit
+    was set. `entry` is the number of the roster entry; None where there was nothing left to do."""
+
+    entry: int | None
+    removed: tuple[tuple[int, str], ...] = ()
+    new_kit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KitReport:
+    """What a recovery kit opens, out of `epochs` in all: `missing` are those that it does not reach.
+
+    `spoilt_by` names the devices whose entries gave this kit a key that does not open, though it was due to it.
+    `in_force` and `current` are as in `KitInfo`; `replaced_by` and `replaced_at` say who made the next kit, and when.
+    """
+
+    number: int
+    epochs: int
+    missing: tuple[int, ...]
+    spoilt_by: tuple[str, ...]
+    in_force: bool
+    current: bool
+    disputed: bool
+    replaced_by: str | None
+    replaced_at: int | None
+
+    @property
+    def restores_all(self) -> bool:
+        return self.in_force and not self.missing

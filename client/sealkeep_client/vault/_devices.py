@@ -1,0 +1,182 @@
+"""Who belongs to the account: its devices, its recovery kits, their history, and changing them (spec §5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from sealkeep_client.engine import Account, Change, Changed, Changing, Session, decode, name_device
+from sealkeep_client.kit import RecoveryKit
+from sealkeep_client.vault._core import Core
+from sealkeep_client.vault._device_types import DeviceInfo, KitInfo, MembershipChange, RosterChange
+from sealkeep_client.vault._kits import NewKits
+from sealkeep_protocol.errors import UsageError
+from sealkeep_protocol.keys import PrivateKeys
+from sealkeep_protocol.roster import Entry, EntryType, Signer
+
+OnKit = Callable[[RecoveryKit], None]
+
+_WHAT: Final = {
+    EntryType.GENESIS: "genesis",
+    EntryType.CHANGE: "change",
+    EntryType.RECLAIM: "reclaim",
+    EntryType.CLOSE: "close",
+}
+
+
+class Devices:
+    """The methods of `Vault` that tell of devices and change them; each is described there."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    # Telling; on the store's thread
+
+    async def devices(self) -> list[DeviceInfo]:
+        return await self._core.in_store(self._list)
+
+    async def kits(self) -> list[KitInfo]:
+        return await self._core.in_store(self._list_kits)
+
+    async def history(self) -> list[RosterChange]:
+        return await self._core.in_store(self._read_history)
+
+    def _list(self) -> list[DeviceInfo]:
+        account, entries = self._core.local.account, self._entries()
+        found = []
+        for number, device in sorted(account.roster.devices.items()):
+            gone = device.removed_at
+            found.append(
+                DeviceInfo(
+                    number=number,
+                    name=name_device(account, number),
+                    added_by=who(account, device.added_by),
+                    added_at=entries[device.added_at].time,
+                    last_seen=self._core.local.seen(number),
+                    segments=account.feed(number).seq,
+                    this=number == account.device,
+                    removed_by=None if gone is None else who(account, account.roster.entry_signers[gone]),
+                    removed_at=None if gone is None else entries[gone].time,
+                )
+            )
+        return found
+
+    def _list_kits(self) -> list[KitInfo]:
+        account, entries = self._core.local.account, self._entries()
+        roster = account.roster
+        current = roster.current_recovery_key.number
+        return [
+            KitInfo(
+                number=key.number,
+                set_by=who(account, key.added_by),
+                set_at=entries[key.added_at].time,
+                device=key.device,
+                current=key.number == current,
+                in_force=key.has_right,
+                removed_device=key.device is not None and not roster.devices[key.device].active,
+            )
+            for key in roster.recovery_keys
+        ]
+
+    def _read_history(self) -> list[RosterChange]:
+        account = self._core.local.account
+        return [_tell(account, entry) for entry in self._entries()]
+
+    def _entries(self) -> list[Entry]:
+        return [decode(entry) for entry in self._core.store.sync.roster()]
+
+    # Changing
+
+    async def remove(
+        self,
+        devices: Iterable[int],
+        *,
+        on_kit: OnKit | None,
+        prepared: RecoveryKit | None,
+        kit: RecoveryKit | None,
+        since: int | None,
+        discard: Mapping[int, int | None],
+    ) -> MembershipChange:
+        removed = frozenset(devices)
+        if not removed or not set(discard) <= removed:
+            raise UsageError("name the devices that are to be removed")
+        change = Change(removed=removed, by=self._signer(kit), discard=MappingProxyType(dict(discard)))
+        return await self._change(change, on_kit, prepared, since)
+
+    async def rotate(self) -> MembershipChange:
+        return await self._change(Change(), None, None, None)
+
+    async def replace_kit(
+        self, *, on_kit: OnKit | None, prepared: RecoveryKit | None, kit: RecoveryKit | None
+    ) -> MembershipChange:
+        change = Change(new_kit=True, by=self._signer(kit))
+        if prepared is not None:
+            own = PrivateKeys.of_recovery(prepared.seed).signing.public
+            roster = self._core.local.account.roster
+            for key in roster.recovery_keys:
+                if key.keys.signing == own:
+                    if key.number < roster.current_recovery_key.number:
+                        raise UsageError(
+                            "this recovery kit is an older one of the account: give the new one another name"
+                        )
+                    return MembershipChange(None, new_kit=False)
+        return await self._change(change, on_kit, prepared, None)
+
+    def _signer(self, kit: RecoveryKit | None) -> PrivateKeys | None:
+        if kit is None:
+            return None
+        if kit.account != self._core.local.account.id:
+            raise UsageError("the recovery kit belongs to another account")
+        return PrivateKeys.of_recovery(kit.seed)
+
+    async def _change(
+        self, change: Change, on_kit: OnKit | None, prepared: RecoveryKit | None, since: int | None
+    ) -> MembershipChange:
+        core = self._core
+        kits = NewKits(str(core.relay.url), on_kit, prepared, core.sources.random, core.sources.now)
+        async with core.exclusive:
+            changing = await core.in_store(lambda: self._begin(change, since))
+            done: Changed = await core.drive(changing.run(), new_kit=kits.make)
+            account = core.local.account
+        return MembershipChange(
+            done.entry, tuple((number, name_device(account, number)) for number in done.removed), done.new_kit
+        )
+
+    def _begin(self, change: Change, since: int | None) -> Changing:
+        local, sources = self._core.local, self._core.sources
+        session = Session(local.account, local.known, local.refused)
+        return Changing(session, change, random=sources.random, time=sources.now(), since=since)
+
+
+def who(account: Account, signer: Signer) -> str:
+    """A signer as a person knows it."""
+    return "a recovery kit" if signer.is_recovery else name_device(account, signer.number)
+
+
+def locked_by(account: Account) -> str | None:
+    """Who began the current epoch, where this device does not hold it; None where it does, or was removed."""
+    roster = account.roster
+    if account.holds_current or not roster.devices[account.device].active:
+        return None
+    return who(account, roster.signer_of_epoch(roster.epoch if roster.epoch not in account.epochs else 1))
+
+
+def _tell(account: Account, entry: Entry) -> RosterChange:
+    roster = account.roster
+    signer = entry.signer
+    members = roster.recovery_keys if signer.is_recovery else roster.devices
+    kit = next((key.number for key in roster.recovery_keys if key.added_at == entry.number), None)
+    return RosterChange(
+        number=entry.number,
+        id=roster.entry_ids[entry.number],
+        what=_WHAT[entry.type],  # type: ignore[arg-type]
+        time=entry.time,
+        signed_by=f"recovery kit {signer.number}" if signer.is_recovery else name_device(account, signer.number),
+        key=members[signer.number].keys.signing,
+        epoch=roster.entry_epochs[entry.number],
+        added=tuple((a.device, name_device(account, a.device)) for a in entry.added),
+        removed=tuple((r.device, name_device(account, r.device)) for r in entry.removed),
+        pins=tuple((r.seq, r.discard_after) for r in entry.removed),
+        kit=kit,
+    )

@@ -28,6 +28,7 @@ from sealkeep_client.engine._actions import (
     TakePacked,
 )
 from sealkeep_client.engine._change import Change, Changed, Changing, recovery_number
+from sealkeep_client.engine._kit import OpenedByKit, open_by_kit, unlock_by_kit
 from sealkeep_client.engine._packing import MAX_LIVE_RECORDS, Packed, pack
 from sealkeep_client.engine._reading import Content, ReadSegment, open_content, verify_item
 from sealkeep_client.engine._roster import (
@@ -37,10 +38,10 @@ from sealkeep_client.engine._roster import (
     extend_roster,
     name_device,
     unlock,
-    unlock_by_kit,
 )
 from sealkeep_client.engine._session import Session
 from sealkeep_client.engine._state import Account
+from sealkeep_client.engine._survey import Survey
 from sealkeep_client.engine._sync import Sync, SyncReport
 from sealkeep_client.engine._verification import Verification, Verified
 
@@ -61,6 +62,7 @@ __all__ = [
     "LoadUnopened",
     "NewKit",
     "Offered",
+    "OpenedByKit",
     "PackOutbox",
     "Packed",
     "Progress",
@@ -78,6 +80,7 @@ __all__ = [
     "Session",
     "Settle",
     "Steps",
+    "Survey",
     "Sync",
     "SyncReport",
     "TakeDecoded",
@@ -88,6 +91,7 @@ __all__ = [
     "decode",
     "extend_roster",
     "name_device",
+    "open_by_kit",
     "open_content",
     "pack",
     "recovery_number",

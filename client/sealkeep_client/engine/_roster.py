@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -10,8 +10,7 @@ from sealkeep_client.engine._state import Account
 from sealkeep_protocol import signed
 from sealkeep_protocol.errors import AuthenticationError, HistoryError, PeerError, RefusedError
 from sealkeep_protocol.feeds import HeaderIds
-from sealkeep_protocol.hybrid_kem import RECOVERY_RECIPIENT, check_wrap
-from sealkeep_protocol.keys import EpochKeys, PrivateKeys
+from sealkeep_protocol.hybrid_kem import check_wrap
 from sealkeep_protocol.roster import (
     MAX_ENTRY,
     Entry,
@@ -126,49 +125,3 @@ def unlock(account: Account, entry: bytes, wrap: bytes) -> Account:
 def decode(entry: bytes) -> Entry:
     """Decode an entry that was judged before."""
     return decode_entry(signed.decode_payload(signed.split(entry, limit=MAX_ENTRY)[0]))
-
-
-def unlock_by_kit(
-    roster: Roster, entries: Sequence[bytes], wraps: Iterable[tuple[int, bytes]], recovery: PrivateKeys
-) -> list[EpochKeys]:
-    """Open the newest epoch that was wrapped for these recovery keys, and all that links lead to from there.
-
-    `wraps` are (number of the entry, wrap) of all recovery wraps. A wrap that is the signed one and does not open is its
-    author's fault: an older one is tried. Raises `AuthenticationError` (`key`: the kit is another account's, `digest`: the
-    relay changed a wrap, or what the newest one fails with where none opens) or `HistoryError` (`missing`).
-    """
-    own = next((key for key in roster.recovery_keys if key.keys.signing == recovery.signing.public), None)
-    if own is None:
-        raise AuthenticationError("key", "the recovery kit does not belong to this account")
-    by_entry = dict(wraps)
-    newest = _newest_recipient_entry(roster, own.number)
-    if newest not in by_entry:
-        raise HistoryError("missing", "the relay withholds the newest key that was made for the recovery kit")
-    failure: PeerError | None = None
-    found: dict[int, EpochKeys] = {}
-    for number in sorted(by_entry, reverse=True):
-        if not own.added_at <= number <= newest:
-            continue
-        entry, wrap = decode(entries[number]), by_entry[number]
-        if not entry.digests:
-            continue
-        check_wrap(wrap, entry.digests[0])
-        if entry.rotation is None or entry.rotation.epoch in found:
-            continue
-        try:
-            keys = open_wrap(roster, entry, wrap, RECOVERY_RECIPIENT, recovery)
-        except AuthenticationError as error:
-            failure = failure or error
-            continue
-        for epoch in [keys, *follow_links(roster, keys, known=found)]:
-            found[epoch.number] = epoch
-    if 1 in found:  # it names all records
-        return [found[number] for number in sorted(found, reverse=True)]
-    raise failure or HistoryError("missing", "the relay withholds the keys that belong to the recovery kit")
-
-
-def _newest_recipient_entry(roster: Roster, recovery_number: int) -> int:
-    """The number of the last rotating entry after which this recovery key was the current one (§5.4)."""
-    later = roster.recovery_keys[recovery_number + 1 :]
-    last = later[0].added_at - 1 if later else roster.number
-    return roster.entry_epochs.index(roster.entry_epochs[last])

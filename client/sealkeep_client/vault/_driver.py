@@ -13,15 +13,9 @@ from sealkeep_client.answers import Page
 from sealkeep_client.engine import (
     Account,
     Action,
-    Append,
-    AppendEntry,
     NewKit,
     Progress,
     ReadChanges,
-    ReadFeed,
-    ReadHeads,
-    ReadRoster,
-    ReadWraps,
     SaveRoster,
     SaveSegment,
     Settle,
@@ -29,6 +23,7 @@ from sealkeep_client.engine import (
 )
 from sealkeep_client.store import Store
 from sealkeep_client.transport import HttpRelay
+from sealkeep_client.vault._asking import ask
 from sealkeep_client.vault._local import Local
 from sealkeep_client.workers import Worker
 from sealkeep_protocol.errors import PeerError, SealkeepError, UsageError
@@ -115,7 +110,7 @@ class Driver:
                 if isinstance(outcome, _Done):
                     return outcome.value  # type: ignore[no-any-return]
                 try:
-                    answer, failure = await self._ask_relay(outcome), None
+                    answer, failure = await self._answer(outcome), None
                 except SealkeepError as error:
                     answer, failure = None, error
 
@@ -145,23 +140,10 @@ class Driver:
             local.account = account
         return outcome
 
-    async def _ask_relay(self, action: Action) -> Any:
-        relay = self._relay
+    async def _answer(self, action: Action) -> Any:
         match action:
-            case ReadRoster():
-                return await relay.roster(self._local.account.id, action.first)
-            case ReadWraps():
-                return await relay.wraps()
-            case ReadHeads():
-                return await relay.heads()
             case ReadChanges():
                 return await self._read_changes(action)
-            case ReadFeed():
-                return await relay.feed(action.device, action.first, parts="bodies" if action.bodies else "headers")
-            case Append():
-                return await relay.append(action.items)
-            case AppendEntry():
-                return await relay.append_roster(self._local.account.id, action.head, action.entry, action.wraps)
             case NewKit():
                 if self._new_kit is None:
                     raise UsageError("this needs a new recovery kit, and nobody is there to take it")
@@ -170,7 +152,7 @@ class Driver:
                 if self._on_progress is not None:
                     self._on_progress(action)
                 return None
-        raise TypeError(f"no action: {type(action).__name__}")
+        return await ask(self._relay, self._local.account.id, action)
 
     @contextlib.asynccontextmanager
     async def _working(self) -> AsyncIterator[None]:

@@ -1,0 +1,56 @@
+"""The engine's questions to the relay, as calls of the line to it."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from sealkeep_client.engine import (
+    Append,
+    AppendEntry,
+    ReadChanges,
+    ReadFeed,
+    ReadHeads,
+    ReadRoster,
+    ReadWraps,
+    Steps,
+)
+from sealkeep_client.transport import HttpRelay
+from sealkeep_protocol.errors import SealkeepError
+from sealkeep_protocol.types import AccountId
+
+T = TypeVar("T")
+
+
+async def ask(relay: HttpRelay, account: AccountId, action: object) -> Any:
+    """Answer one action of the engine. Raises what the line and the relay raise."""
+    match action:
+        case ReadRoster():
+            return await relay.roster(account, action.first)
+        case ReadWraps():
+            return await relay.wraps()
+        case ReadHeads():
+            return await relay.heads()
+        case ReadChanges():
+            return await relay.changes(action.after, incarnation=action.incarnation)
+        case ReadFeed():
+            return await relay.feed(action.device, action.first, parts="bodies" if action.bodies else "headers")
+        case Append():
+            return await relay.append(action.items)
+        case AppendEntry():
+            return await relay.append_roster(account, action.head, action.entry, action.wraps)
+    raise TypeError(f"no question to a relay: {type(action).__name__}")
+
+
+async def drive_without_store(relay: HttpRelay, account: AccountId, steps: Steps[T]) -> T:
+    """Carry steps through that ask nothing but the relay, where there is no home yet."""
+    answer: Any = None
+    failure: SealkeepError | None = None
+    while True:
+        try:
+            action = steps.send(answer) if failure is None else steps.throw(failure)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        try:
+            answer, failure = await ask(relay, account, action), None
+        except SealkeepError as error:
+            answer, failure = None, error

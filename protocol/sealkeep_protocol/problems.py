@@ -19,7 +19,9 @@ PROBLEMS: dict[str, Problem] = {
     "unauthorized": Problem(401, "A token is missing, unknown or expired."),
     "signature": Problem(403, "A signature does not verify."),
     "revoked": Problem(403, "The signer is not, or no longer, in the account's roster."),
-    "disputed": Problem(403, "The recovery key stems from a device that was removed; it has to wait."),
+    "disputed": Problem(
+        403, "The recovery kit was made on a device that was removed: it has to wait, an older one need not."
+    ),
     "forbidden": Problem(403, "This signer may not do this."),
     "not-found": Problem(404, "There is no such thing here."),
     "method": Problem(405, "This address has no such method."),

@@ -17,7 +17,7 @@ def test_sync_and_status(phone: Path, relay: RelayProcess, sealkeep: Sealkeep) -
     assert said == (0, "Everything is in step.\n", "")
     [summary] = sealkeep(phone, "sync", "--json").objects
     counts = {"received": 0, "sent": 0, "segments_received": 0, "segments_sent": 0}
-    assert summary == {"type": "sync", **counts, "unreadable": []}
+    assert summary == {"type": "sync", **counts, "unreadable": [], "unopened": 0, "locked_by": None}
     [status] = sealkeep(phone, "status", "--json").objects
     assert (status["type"], status["relay"], status["device"], status["waiting"]) == ("status", relay.url, 1, 0)
     text = sealkeep(phone, "status").out

@@ -10,16 +10,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sealkeep_client.cli._app import App, json_option, pass_app, run_or_tell
+from sealkeep_client.cli._devices import device_json, print_devices, tell_new_kit
 from sealkeep_client.cli._kit_terminal import confirm_kit, type_kit
+from sealkeep_client.cli._new_kit import KitFile, check_ending, new_kit_option
 from sealkeep_client.cli._output import bold, count, print_json, say
 from sealkeep_client.cli._progress import progress_bar
 from sealkeep_protocol.errors import UsageError
 
 if TYPE_CHECKING:
     from sealkeep_client.kit import RecoveryKit
-    from sealkeep_client.vault import SyncSummary
+    from sealkeep_client.vault import DeviceInfo, SyncSummary
 
 _KIT = "sealkeep-recovery-kit.pdf"
+_confirm_option: Callable[..., Any] = click.option(
+    "--confirm/--no-confirm",
+    default=True,
+    help="Ask for two groups of the kit back, on a terminal.  [default: confirm]",
+)
 
 
 def _name(_: click.Context, __: click.Parameter, value: str | None) -> str:
@@ -27,14 +34,6 @@ def _name(_: click.Context, __: click.Parameter, value: str | None) -> str:
     if not name.strip() or len(name.encode("utf-8", "replace")) > 200:
         raise click.BadParameter("a name of at most 200 bytes")
     return name
-
-
-def _new_kit(_: click.Context, __: click.Parameter, value: Path) -> Path:
-    from sealkeep_client.kit import ENDINGS
-
-    if value.suffix.lower() not in ENDINGS:
-        raise click.BadParameter(f"its name says what is written, by ending in {', '.join(ENDINGS)}")
-    return value
 
 
 name_option: Callable[..., Any] = click.option(
@@ -49,15 +48,11 @@ name_option: Callable[..., Any] = click.option(
     type=click.Path(dir_okay=False, path_type=Path),
     default=Path(_KIT),
     show_default=True,
-    callback=_new_kit,
+    callback=check_ending,
     metavar="FILE",
     help="Where the recovery kit is written: .pdf, .svg or .txt; never over an existing file.",
 )
-@click.option(
-    "--confirm/--no-confirm",
-    default=True,
-    help="Ask for two groups of the kit back, on a terminal.  [default: confirm]",
-)
+@_confirm_option
 @name_option
 @json_option
 @pass_app
@@ -118,28 +113,57 @@ def init_command(app: App, relay: str, kit: Path, confirm: bool, name: str, as_j
     metavar="FILE",
     help="The recovery kit, or what its QR code says, as a file.  [default: to type it, on a terminal]",
 )
+@click.option("--remove-others", is_flag=True, help="Remove all other devices, and end all newer recovery kits.")
+@new_kit_option("--new-kit", "Where the new recovery kit is written that --remove-others makes")
+@click.option("--discard", is_flag=True, help="Give up what a device wrote from where it does not hold.")
+@_confirm_option
 @name_option
 @json_option
 @pass_app
-def recover_command(app: App, relay: str | None, kit: Path | None, name: str, as_json: bool) -> None:
+def recover_command(
+    app: App,
+    relay: str | None,
+    kit: Path | None,
+    remove_others: bool,
+    new_kit: Path | None,
+    discard: bool,
+    confirm: bool,
+    name: str,
+    as_json: bool,
+) -> None:
     """Bring everything back on a new device, from the recovery kit.
 
-    This device becomes a new one of the account; the others stay as they are.
+    This device becomes a new one of the account. The others stay as they are; after a theft, --remove-others removes them
+    all in the same step, whatever a thief did with one of them, and makes a new recovery kit.
     """
     from sealkeep_client.kit import read_kit
     from sealkeep_client.store import is_held, is_home
     from sealkeep_client.vault import Vault
 
+    if not remove_others and (new_kit is not None or discard):
+        raise UsageError("--new-kit and --discard go with --remove-others")
     given = None if kit is None else read_kit(kit)
     unlock = app.unlock_begun() if is_held(app.home) else app.unlock_new()
     page = given or type_kit()
+    file = KitFile(new_kit) if remove_others else None
 
-    async def recover() -> tuple[dict[str, Any], SyncSummary]:
+    async def recover() -> tuple[dict[str, Any], SyncSummary, list[DeviceInfo]]:
         with progress_bar(quiet=as_json) as progress:
-            vault = await Vault.recover(app.home, kit=page, unlock=unlock, name=name, relay=relay)
+            vault = await Vault.recover(
+                app.home,
+                kit=page,
+                unlock=unlock,
+                name=name,
+                relay=relay,
+                remove_others=remove_others,
+                on_kit=None if file is None else file.keep,
+                prepared=None if file is None else file.prepared,
+                discard=discard,
+            )
             async with vault:
                 summary = await vault.sync(progress=progress)
                 status = await vault.status()
+                there = [device for device in await vault.devices() if not device.this]
         made = {
             "account": status.account.hex(),
             "device": status.device,
@@ -148,7 +172,7 @@ def recover_command(app: App, relay: str | None, kit: Path | None, name: str, as
             "chats": status.conversations,
             "messages": status.messages,
         }
-        return made, summary
+        return made, summary, there
 
     def left() -> str | None:
         if is_home(app.home):
@@ -157,18 +181,34 @@ def recover_command(app: App, relay: str | None, kit: Path | None, name: str, as
             return "this device may have joined the account already; the same command again goes on from here"
         return None
 
-    made, summary = run_or_tell(recover(), left)
+    made, summary, there = run_or_tell(recover(), left)
     unreadable = [str(error) for error in summary.unreadable]
     if as_json:
         print_json(
             {"type": "recover", **made, "name": name, "home": str(app.home), "unlock": unlock.method}
-            | {"unreadable": unreadable}
+            | {"unreadable": unreadable, "unopened": summary.unopened}
+            | {"kit": None if file is None else str(file.path), "others": [device_json(device) for device in there]}
         )
         return
     click.echo(f"Restored {count(made['messages'], 'message')} in {count(made['chats'], 'chat')}.")
     click.echo(f"Your vault is in {app.home}, {kept(unlock.method)}; it is device {made['device']} of the account.")
     for line in unreadable:
         say(f"not readable: {line}")
+    if summary.unopened:
+        say(
+            f"{count(summary.unopened, 'segment')} cannot be read with this kit: a newer one had taken its place when they"
+            " were written; a device of yours that still reads them brings them back"
+        )
+    if there:
+        click.echo("\nThe account's other devices, and when they last wrote:")
+        print_devices(there)
+    if file is not None and file.written is not None:
+        click.echo()
+        tell_new_kit(file, "All other devices are removed, and the recovery kit is replaced.")
+        if confirm:
+            confirm_kit(file.written)
+    elif any(device.active for device in there):
+        click.echo("\nIs one of them lost or stolen? `sealkeep remove NAME` takes it out.")
 
 
 def kept(method: str) -> str:

@@ -145,8 +145,8 @@ def _failed(error: SealkeepError) -> str:
     if isinstance(error, RefusedError):
         advice = _REFUSALS.get(error.code, "everything is safe on this device")
         if error.retry_after is not None and error.retry_after > 60:
-            advice = f"everything is safe on this device; try again in {math.ceil(error.retry_after / 60)} minutes"
-        return f"the relay refuses: {error} ({error.code}); {advice}"
+            advice = f"everything is safe on this device; try again in {_wait(error.retry_after)}"
+        return f"{error} ({error.code}); {advice}"
     if isinstance(error, SourceError):
         return f"{error}; nothing was imported"
     if isinstance(error, _kit_error()):
@@ -159,6 +159,14 @@ def _kit_error() -> type[KitError]:
     from sealkeep_protocol.kit import KitError
 
     return KitError
+
+
+def _wait(seconds: float) -> str:
+    """How long something takes, for a person."""
+    for unit, name in ((86_400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds > unit:
+            return f"{math.ceil(seconds / unit)} {name}s"
+    return "a minute"
 
 
 def _row(label: str, text: str) -> str:

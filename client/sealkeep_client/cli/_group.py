@@ -31,6 +31,11 @@ _OWN: Final = {
     "sync": _Own("_sync", "Send and fetch what is new."),
     "status": _Own("_sync", "Show what is here, and what waits to be sent."),
     "verify": _Own("_sync", "Read everything from the relay again, and prove it."),
+    "devices": _Own("_devices", "List the devices of your account, and its signed history."),
+    "remove": _Own("_devices", "Remove devices from your account."),
+    "rotate": _Own("_devices", "Renew your account's keys."),
+    "kit": _Own("_kit", "Try your recovery kit, or replace it."),
+    "close-account": _Own("_kit", "Close your account at the relay."),
     "chats": _Own("_read", "List the chats."),
     "show": _Own("_read", "Show the messages of a chat."),
     "search": _Own("_read", "Find messages by words."),
@@ -51,7 +56,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _OWN:
             module = importlib.import_module(f"sealkeep_client.cli.{_OWN[cmd_name].module}")
-            command: click.Command = getattr(module, f"{cmd_name}_command")
+            command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
             return command
         plugin = _plugins().get(cmd_name)
         return None if plugin is None else _load(plugin)

@@ -118,6 +118,14 @@ def civil(milliseconds: int, offset: int | None = None) -> datetime.datetime:
     return _EPOCH + datetime.timedelta(milliseconds=milliseconds, minutes=offset or 0)
 
 
+def when(milliseconds: int) -> str:
+    """A moment by this device's own date and time, without zone: `2026-11-24 10:03`."""
+    try:
+        return f"{datetime.datetime.fromtimestamp(milliseconds / 1000):%Y-%m-%d %H:%M}"
+    except (OverflowError, ValueError, OSError):  # whoever signed it may have said anything
+        return "at no time there is"
+
+
 def ago(milliseconds: int, now: float) -> str:
     """A moment of this device's past: its own date and time, and how long ago that is."""
     moment = datetime.datetime.fromtimestamp(milliseconds / 1000)

@@ -10,7 +10,7 @@ import click
 from sealkeep_client.cli._app import App, json_option, pass_app
 from sealkeep_client.cli._output import ago, count, print_json, print_pairs, say, size
 from sealkeep_client.cli._progress import progress_bar
-from sealkeep_client.cli._watch import Watch, peer_error, tell_sync, warn_unreadable
+from sealkeep_client.cli._watch import Watch, peer_error, tell_sync, warn_locked, warn_unreadable
 
 if TYPE_CHECKING:
     from sealkeep_client.vault import Status, Vault, VerifyReport
@@ -70,6 +70,9 @@ def status_command(app: App, as_json: bool) -> None:
                 "relay_allowed": status.allowed or None,
                 "size": status.size,
                 "unreadable": list(status.unreadable),
+                "unopened": status.unopened,
+                "locked_by": status.locked_by,
+                "removed_by": status.removed_by,
             }
         )
         return
@@ -90,6 +93,9 @@ def status_command(app: App, as_json: bool) -> None:
         ("Account", status.account.hex()[:16]),
     ]
     print_pairs(pairs)
+    if status.removed_by is not None:
+        say(f"this device was removed from the account by “{status.removed_by}”; what is on it can still be read")
+    warn_locked(status.unopened, status.locked_by)
     for line in status.unreadable:
         say(f"not readable: {line}")
 

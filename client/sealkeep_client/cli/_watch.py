@@ -82,14 +82,28 @@ def tell_sync(summary: SyncSummary, as_json: bool, *, always: bool) -> None:
                     "segments_received": summary.segments_received,
                     "segments_sent": summary.segments_sent,
                     "unreadable": [peer_error(error) for error in summary.unreadable],
+                    "unopened": summary.unopened,
+                    "locked_by": summary.locked_by,
                 }
             )
         return
     warn_unreadable(summary.unreadable)
+    warn_locked(summary.unopened, summary.locked_by)
     if summary.received or summary.sent:
         click.echo(f"Received {count(summary.received, 'record')}, sent {count(summary.sent, 'record')}.")
-    elif always:
+    elif always and summary.locked_by is None:
         click.echo("Everything is in step.")
+
+
+def warn_locked(unopened: int, locked_by: str | None) -> None:
+    """Say on standard error what this device lacks a key for, and whose doing that is."""
+    if locked_by is not None:
+        say(
+            f"“{locked_by}” renewed the account's keys and gave this device none that opens: nothing is sent until another"
+            " of your devices has synced; if that device is not yours any more, remove it"
+        )
+    if unopened:
+        say(f"{count(unopened, 'segment')} cannot be read yet: a device of yours that has the key passes it on")
 
 
 def peer_error(error: PeerError) -> dict[str, Any]:

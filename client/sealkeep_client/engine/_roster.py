@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -11,6 +11,7 @@ from sealkeep_protocol import signed
 from sealkeep_protocol.errors import AuthenticationError, HistoryError, PeerError, RefusedError
 from sealkeep_protocol.feeds import HeaderIds
 from sealkeep_protocol.hybrid_kem import check_wrap
+from sealkeep_protocol.keys import EpochKeys
 from sealkeep_protocol.roster import (
     MAX_ENTRY,
     Entry,
@@ -63,10 +64,10 @@ class RemovedError(RefusedError):
         self.entries = entries
 
 
-def name_device(account: Account, number: int) -> str:
-    """What a device is called; its number where this device has no key of its name."""
-    device = account.roster.devices[number]
-    keys = account.epochs.get(device.name_epoch)
+def name_device(roster: Roster, epochs: Mapping[int, EpochKeys], number: int) -> str:
+    """What a device is called; its number for one who does not hold the key of its name."""
+    device = roster.devices[number]
+    keys = epochs.get(device.name_epoch)
     if keys is None:
         return f"device {number}"
     try:
@@ -77,7 +78,7 @@ def name_device(account: Account, number: int) -> str:
 
 def name_signer(account: Account, signer: Signer) -> str:
     """Who signed an entry, for a person."""
-    return "a recovery kit" if signer.is_recovery else f"“{name_device(account, signer.number)}”"
+    return "a recovery kit" if signer.is_recovery else f"“{name_device(account.roster, account.epochs, signer.number)}”"
 
 
 def check_pins(account: Account, roster: Roster, known: HeaderIds) -> None:

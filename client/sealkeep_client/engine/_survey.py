@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -60,6 +59,10 @@ class Survey:
         followed = self._followed[device]
         return followed.feed.seq, followed.feed.head
 
+    def heads(self) -> list[Feed]:
+        """All feeds, as far as they were verified."""
+        return [followed.feed for followed in self._followed.values()]
+
     def pins(self, roster: Roster) -> list[Removal]:
         """Removals of all active devices, each at the head that was verified."""
         return [self._pin(device.number) for device in roster.active_devices]
@@ -67,15 +70,6 @@ class Survey:
     def cut(self) -> list[int]:
         """The devices whose feeds were given up before their heads."""
         return [number for number, followed in self._followed.items() if followed.cut]
-
-    def check(self, floor: Sequence[tuple[int, int, bytes]]) -> None:
-        """Hold heads (device, seq, id) that were seen before against what was followed. Raises `HistoryError`."""
-        for device, seq, identifier in floor:
-            found = self._id(device, seq)
-            if found is None:
-                raise HistoryError("rollback", "the recovery kit has seen more of its feed", device=device, seq=seq)
-            if found != identifier:
-                raise HistoryError("fork", "the recovery kit has seen another header", device=device, seq=seq)
 
     def _pin(self, number: int) -> Removal:
         seq, identifier = self.head(number)

@@ -83,8 +83,8 @@ class MembershipChange:
 class KitReport:
     """What a recovery kit opens, out of `epochs` in all: `missing` are those that it does not reach.
 
-    `spoilt_by` names the devices whose entries gave this kit a key that does not open, though it was due to it.
-    `in_force` and `current` are as in `KitInfo`; `replaced_by` and `replaced_at` say who made the next kit, and when.
+    `spoilt_by` names the devices that owed this kit a key and gave it one that does not open. `in_force` and `current` are
+    as in `KitInfo`; `replaced_by` and `replaced_at` say who made the next kit, and when.
     """
 
     number: int
@@ -93,7 +93,6 @@ class KitReport:
     spoilt_by: tuple[str, ...]
     in_force: bool
     current: bool
-    disputed: bool
     replaced_by: str | None
     replaced_at: int | None
 

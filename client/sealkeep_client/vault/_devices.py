@@ -50,7 +50,7 @@ class Devices:
             found.append(
                 DeviceInfo(
                     number=number,
-                    name=name_device(account, number),
+                    name=name_device(account.roster, account.epochs, number),
                     added_by=who(account, device.added_by),
                     added_at=entries[device.added_at].time,
                     last_seen=self._core.local.seen(number),
@@ -140,7 +140,9 @@ class Devices:
             done: Changed = await core.drive(changing.run(), new_kit=kits.make)
             account = core.local.account
         return MembershipChange(
-            done.entry, tuple((number, name_device(account, number)) for number in done.removed), done.new_kit
+            done.entry,
+            tuple((number, name_device(account.roster, account.epochs, number)) for number in done.removed),
+            done.new_kit,
         )
 
     def _begin(self, change: Change, since: int | None) -> Changing:
@@ -151,7 +153,7 @@ class Devices:
 
 def who(account: Account, signer: Signer) -> str:
     """A signer as a person knows it."""
-    return "a recovery kit" if signer.is_recovery else name_device(account, signer.number)
+    return "a recovery kit" if signer.is_recovery else name_device(account.roster, account.epochs, signer.number)
 
 
 def locked_by(account: Account) -> str | None:
@@ -172,11 +174,13 @@ def _tell(account: Account, entry: Entry) -> RosterChange:
         id=roster.entry_ids[entry.number],
         what=_WHAT[entry.type],  # type: ignore[arg-type]
         time=entry.time,
-        signed_by=f"recovery kit {signer.number}" if signer.is_recovery else name_device(account, signer.number),
+        signed_by=f"recovery kit {signer.number}"
+        if signer.is_recovery
+        else name_device(account.roster, account.epochs, signer.number),
         key=members[signer.number].keys.signing,
         epoch=roster.entry_epochs[entry.number],
-        added=tuple((a.device, name_device(account, a.device)) for a in entry.added),
-        removed=tuple((r.device, name_device(account, r.device)) for r in entry.removed),
+        added=tuple((a.device, name_device(account.roster, account.epochs, a.device)) for a in entry.added),
+        removed=tuple((r.device, name_device(account.roster, account.epochs, r.device)) for r in entry.removed),
         pins=tuple((r.seq, r.discard_after) for r in entry.removed),
         kit=kit,
     )

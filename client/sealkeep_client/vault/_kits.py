@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from sealkeep_client.engine import Account
-from sealkeep_client.kit import RecoveryKit
+from sealkeep_client.kit import MAX_FEEDS, RecoveryKit
 from sealkeep_protocol.errors import UsageError
+from sealkeep_protocol.feeds import Feed
 from sealkeep_protocol.keys import KeyRecord, PrivateKeys
 from sealkeep_protocol.primitives import KEY_SIZE
+from sealkeep_protocol.roster import Roster
 from sealkeep_protocol.types import DeviceId, ObjectId, Seq
-
-_MOST_FEEDS = 48  # whose heads a kit holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,12 @@ class NewKits:
     now: Callable[[], int]
 
     def make(self, account: Account) -> KeyRecord:
+        """`hand_out` for an account that is open here."""
+        return self.hand_out(account.identity, account.roster, account.feeds.values())
+
+    def hand_out(self, identity: bytes, roster: Roster, feeds: Iterable[Feed]) -> KeyRecord:
         """The public keys of a new kit that is in the person's hands. Raises `UsageError` where nobody takes one."""
-        record = self._prepared(account)
+        record = self._prepared(roster)
         if record is not None:
             return record
         if self.on_kit is None:
@@ -41,33 +45,36 @@ class NewKits:
         self.on_kit(
             RecoveryKit(
                 relay=self.relay,
-                identity=account.identity,
-                account=account.id,
+                identity=identity,
+                account=roster.account,
                 seed=seed,
-                roster=(account.roster.number, account.roster.head),
-                feeds=_heads(account),
+                roster=(roster.number, roster.head),
+                feeds=_heads(roster, feeds),
                 date=iso_date(self.now()),
             )
         )
-        return PrivateKeys.of_recovery(seed).record((1, account.id))
+        return PrivateKeys.of_recovery(seed).record((1, roster.account))
 
-    def _prepared(self, account: Account) -> KeyRecord | None:
+    def _prepared(self, roster: Roster) -> KeyRecord | None:
         if self.prepared is None:
             return None
-        if self.prepared.account != account.id:
+        if self.prepared.account != roster.account:
             raise UsageError("the recovery kit that is there belongs to another account")
-        record = PrivateKeys.of_recovery(self.prepared.seed).record((1, account.id))
-        if any(key.keys.signing == record.signing for key in account.roster.recovery_keys):
-            return None  # it is in force, or was
+        record = PrivateKeys.of_recovery(self.prepared.seed).record((1, roster.account))
+        if any(key.keys.signing == record.signing for key in roster.recovery_keys):
+            raise UsageError("the recovery kit that is there is one of the account already: give another name")
         return record
 
 
-def _heads(account: Account) -> tuple[tuple[DeviceId, Seq, ObjectId], ...]:
+def _heads(roster: Roster, feeds: Iterable[Feed]) -> tuple[tuple[DeviceId, Seq, ObjectId], ...]:
     """The verified heads that go onto a kit: of the active devices first, then of those removed last."""
-    feeds = [feed for feed in account.feeds.values() if feed.seq]
-    devices = account.roster.devices
-    feeds.sort(key=lambda feed: (devices[feed.device].active, devices[feed.device].removed_at or 0), reverse=True)
-    return tuple(sorted((feed.device, feed.seq, feed.head) for feed in feeds[:_MOST_FEEDS]))
+    devices = roster.devices
+
+    def importance(feed: Feed) -> tuple[bool, int]:
+        return devices[feed.device].active, devices[feed.device].removed_at or 0
+
+    chosen = sorted((feed for feed in feeds if feed.seq), key=importance, reverse=True)[:MAX_FEEDS]
+    return tuple(sorted((feed.device, feed.seq, feed.head) for feed in chosen))
 
 
 def iso_date(now: int) -> str:

@@ -13,26 +13,22 @@ from pathlib import Path
 from typing import Any, Final
 
 from sealkeep_client.answers import Heads
-from sealkeep_client.engine import unlock_by_kit
+from sealkeep_client.engine import Survey, unlock_by_kit
 from sealkeep_client.kit import RecoveryKit
 from sealkeep_client.store import Store, Unlock, is_held
-from sealkeep_client.transport import Credentials, HttpRelay
+from sealkeep_client.transport import HttpRelay
+from sealkeep_client.vault._asking import drive_without_store
+from sealkeep_client.vault._by_kit import REBASES, KitHolder
 from sealkeep_client.vault._core import Sources
 from sealkeep_client.vault._driver import StoreThread
+from sealkeep_client.vault._kits import NewKits
 from sealkeep_client.vault._membership import write_membership
 from sealkeep_protocol import cbor
-from sealkeep_protocol.errors import (
-    AuthenticationError,
-    HistoryError,
-    RefusedError,
-    StoreError,
-    TransportError,
-)
-from sealkeep_protocol.keys import EpochKeys, PrivateKeys
+from sealkeep_protocol.errors import HistoryError, RefusedError, StoreError, TransportError
+from sealkeep_protocol.keys import KeyRecord, PrivateKeys
 from sealkeep_protocol.primitives import KEY_SIZE
 from sealkeep_protocol.roster import Roster, RosterDevice, Signer, compose_change
 
-_REBASES: Final = 8
 _STATE: Final = "joining"
 _STATE_LIMIT: Final = 1 << 22  # an entry, 65 wraps, and the secrets of many thousand epochs
 
@@ -59,11 +55,18 @@ class _Joining:
     """A device that is about to join: its keys, and from the first attempt on the home that holds them."""
 
     def __init__(
-        self, signing: bytes, kem: bytes, *, store: Store | None = None, attempt: _Attempt | None = None
+        self,
+        signing: bytes,
+        kem: bytes,
+        *,
+        store: Store | None = None,
+        recovery: KeyRecord | None = None,
+        attempt: _Attempt | None = None,
     ) -> None:
         self._seeds = (signing, kem)
         self.keys = PrivateKeys(signing, kem)
         self.store = store
+        self.recovery = recovery  # of a new kit, which is in the person's hands
         self.attempt = attempt
 
     @classmethod
@@ -75,13 +78,14 @@ class _Joining:
                 "this device has begun to join an account here in another way: go on with the command that began it, or"
                 " give another directory with --home"
             )
-        account, signing, kem, *attempt = cbor.decode(state, limit=_STATE_LIMIT)
+        account, signing, kem, recovery, *attempt = cbor.decode(state, limit=_STATE_LIMIT)
         if account != kit.account:
             raise StoreError(
                 "this device has begun to join another account here: go on with that one's recovery kit, or give another"
                 " directory with --home"
             )
-        return cls(signing, kem, store=store, attempt=_Attempt(*attempt))
+        record = KeyRecord(*recovery) if recovery else None
+        return cls(signing, kem, store=store, recovery=record, attempt=_Attempt(*attempt))
 
     def find(self, roster: Roster) -> RosterDevice | None:
         """This device in a roster; None where it has not joined."""
@@ -90,7 +94,9 @@ class _Joining:
     async def keep(self, thread: StoreThread, home: Path, unlock: Unlock, kit: RecoveryKit, attempt: _Attempt) -> None:
         """Persist an attempt, in place of the one before."""
         listed = [list(attempt.after), attempt.entry, list(attempt.wraps), dict(attempt.epochs)]
-        state = cbor.encode([kit.account, *self._seeds, *listed])
+        recovery = self.recovery
+        record = None if recovery is None else [recovery.signing, recovery.kem, recovery.proof]
+        state = cbor.encode([kit.account, *self._seeds, record, *listed])
         if self.store is None:
             self.store = await thread.open(_hold, home, unlock, state)
         else:
@@ -129,6 +135,15 @@ def _hold(home: Path, unlock: Unlock, state: bytes) -> Store:
     return store
 
 
+@dataclass(frozen=True, slots=True)
+class Reclaiming:
+    """How to remove all devices while this one joins: who takes the new recovery kit, and whether to give up what a device
+    wrote beyond what can be verified."""
+
+    kits: NewKits
+    discard: bool
+
+
 async def recover_home(
     home: Path,
     *,
@@ -138,42 +153,37 @@ async def recover_home(
     name: str,
     thread: StoreThread,
     sources: Sources,
+    reclaiming: Reclaiming | None = None,
 ) -> Store:
     """Make a home for a new device of the kit's account: read the roster, open the keys with the kit, join, rotate.
 
     Goes on with what an earlier call began at `home`. Raises peer errors where the relay shows another account or less
     than the kit has seen, `AuthenticationError` where the kit is not this account's, and `StoreError`.
     """
-    info = await relay.info()
-    # KEY-09: "Recovery from a kit MUST refuse a roster of another account id than the kit's, and one that does not hold
-    # the roster head that the kit names."
-    if info.identity != kit.identity:
-        raise AuthenticationError("identity", "this is not the relay that the recovery kit names")
-    recovery = PrivateKeys.of_recovery(kit.seed)
+    holder = await KitHolder.at(relay, kit)
     if is_held(home):
         store = await thread.open(Store.resume, home, unlock)
         joining = await thread.run(_Joining.resumed, store, kit)
     else:
         joining = _Joining(sources.random(KEY_SIZE), sources.random(KEY_SIZE))
+    entry = _JoiningEntry(holder, joining, name, sources, thread, reclaiming)
     failure: Exception | None = None
-    for _ in range(_REBASES):
-        entries, roster = await _read_roster(relay, kit)
+    for _ in range(REBASES):
+        entries, roster = await holder.roster()
         # ROS-13: "… the loser gets `roster-conflict`, looks for its own entry first, otherwise rebases on the new head, …"
         if joining.find(roster) is None:
             attempt = joining.attempt
             if attempt is None or not attempt.follows(roster):
-                number = _kit_number(roster, recovery)
-                relay.use(Credentials(kit.account, Signer.recovery(number), recovery.signing, kit.identity))
-                _check_heads(kit, await relay.heads())
-                wraps = [(wrap.entry, wrap.wrap) for wrap in await relay.wraps()]
-                held = await thread.run(unlock_by_kit, roster, entries, wraps, recovery)
-                attempt = _compose(roster, number, recovery, held, joining.keys, name, sources)
+                attempt = await entry.compose(entries, roster)
                 await joining.keep(thread, home, unlock, kit, attempt)
             try:
                 await relay.append_roster(kit.account, roster.number, attempt.entry, attempt.wraps)
             except (RefusedError, TransportError) as error:
-                if isinstance(error, RefusedError) and error.code != "roster-conflict":
+                # `pinned`: a device that this one removes has written meanwhile.
+                if isinstance(error, RefusedError) and error.code not in ("roster-conflict", "pinned"):
                     raise
+                if isinstance(error, RefusedError) and error.code == "pinned":
+                    joining.attempt = None
                 failure = error  # where the answer was lost, the entry may be there
                 continue
             entries, roster = [*entries, attempt.entry], roster.append(attempt.entry)
@@ -181,28 +191,60 @@ async def recover_home(
     raise failure or AssertionError
 
 
-async def _read_roster(relay: HttpRelay, kit: RecoveryKit) -> tuple[list[bytes], Roster]:
-    entries, _ = await relay.roster(kit.account, 0)
-    roster = Roster.read(entries, account=kit.account)
-    number, head = kit.roster
-    if roster.number < number:
-        raise HistoryError("rollback", f"the kit has seen roster entry {number}; the relay shows {roster.number} only")
-    if roster.entry_ids[number] != head:
-        raise HistoryError("fork", f"the relay shows another roster entry {number} than the kit has seen")
-    return entries, roster
+class _JoiningEntry:
+    """Composes the entry that adds this device, and with `reclaiming` removes all others."""
+
+    def __init__(
+        self,
+        holder: KitHolder,
+        joining: _Joining,
+        name: str,
+        sources: Sources,
+        thread: StoreThread,
+        reclaiming: Reclaiming | None,
+    ) -> None:
+        self._holder = holder
+        self._joining = joining
+        self._name = name
+        self._sources = sources
+        self._thread = thread
+        self._reclaiming = reclaiming
+        self._survey = None if reclaiming is None else Survey(discard=reclaiming.discard)
+
+    async def compose(self, entries: list[bytes], roster: Roster) -> _Attempt:
+        """The entry that follows this roster. Raises what the relay does wrong, `RefusedError`, and what the person who
+        is to take a new kit raises."""
+        holder, kit = self._holder, self._holder.kit
+        number = holder.log_in(roster).number
+        if roster.is_closed and self._reclaiming is None:
+            raise RefusedError("closed", "the account was closed; `--remove-others` takes it back", status=410)
+        check_heads(kit, await holder.relay.heads())
+        held = await self._thread.run(unlock_by_kit, roster, entries, await holder.wraps(), holder.keys)
+        removed, recovery = [], None
+        if self._survey is not None and self._reclaiming is not None:
+            await drive_without_store(holder.relay, kit.account, self._survey.run(roster))
+            removed = self._survey.pins(roster)
+            recovery = self._joining.recovery or self._reclaiming.kits.hand_out(
+                kit.identity, roster, self._survey.heads()
+            )
+            self._joining.recovery = recovery
+        composed = compose_change(
+            roster,
+            Signer.recovery(number),
+            holder.keys.signing,
+            held,
+            random=self._sources.random,
+            added=[(self._joining.keys.record((1, roster.account)), self._name)],
+            removed=removed,
+            recovery=recovery,
+            reclaim=recovery is not None,
+            time=self._sources.now(),
+        )
+        epochs = {keys.number: keys.secret for keys in (*held, composed.keys)}
+        return _Attempt((roster.number, roster.head), composed.entry, composed.wraps, epochs)
 
 
-def _kit_number(roster: Roster, recovery: PrivateKeys) -> int:
-    """The number of the kit's recovery key. Raises `AuthenticationError` (`key`) or `RefusedError` (`revoked`)."""
-    key = next((key for key in roster.recovery_keys if key.keys.signing == recovery.signing.public), None)
-    if key is None:
-        raise AuthenticationError("key", "the recovery kit does not belong to this account")
-    if not key.has_right:
-        raise RefusedError("revoked", "this recovery kit was replaced by a newer one", status=403)
-    return key.number
-
-
-def _check_heads(kit: RecoveryKit, heads: Heads) -> None:
+def check_heads(kit: RecoveryKit, heads: Heads) -> None:
     """The relay shows at least the feeds that the kit has seen. Raises `HistoryError` (`rollback`, `fork`)."""
     shown = {head.device: head for head in heads.heads}
     for device, seq, header_id in kit.feeds:
@@ -211,26 +253,3 @@ def _check_heads(kit: RecoveryKit, heads: Heads) -> None:
             raise HistoryError("rollback", "the recovery kit has seen more of its feed", device=device, seq=seq)
         if head.seq == seq and head.header_id != header_id:
             raise HistoryError("fork", "the recovery kit has seen another header", device=device, seq=seq)
-
-
-def _compose(
-    roster: Roster,
-    number: int,
-    recovery: PrivateKeys,
-    held: Sequence[EpochKeys],
-    device: PrivateKeys,
-    name: str,
-    sources: Sources,
-) -> _Attempt:
-    """The entry that adds this device, signed by the kit's recovery key."""
-    composed = compose_change(
-        roster,
-        Signer.recovery(number),
-        recovery.signing,
-        held,
-        random=sources.random,
-        added=[(device.record((1, roster.account)), name)],
-        time=sources.now(),
-    )
-    epochs = {keys.number: keys.secret for keys in (*held, composed.keys)}
-    return _Attempt((roster.number, roster.head), composed.entry, composed.wraps, epochs)

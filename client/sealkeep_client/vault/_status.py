@@ -19,7 +19,7 @@ def read_status(core: Core) -> Status:
         relay=local.get("relay"),
         account=account.id,
         device=account.device,
-        device_name=name_device(account, account.device),
+        device_name=name_device(account.roster, account.epochs, account.device),
         devices=len(account.roster.active_devices),
         conversations=conversations,
         messages=messages,

@@ -15,17 +15,19 @@ from sealkeep_client.importers import ImportOptions
 from sealkeep_client.kit import RecoveryKit
 from sealkeep_client.store import Store, Unlock
 from sealkeep_client.transport import HttpRelay
+from sealkeep_client.vault._by_kit import close_account, verify_kit
 from sealkeep_client.vault._core import Core, Sources
-from sealkeep_client.vault._device_types import DeviceInfo, KitInfo, MembershipChange, RosterChange
+from sealkeep_client.vault._device_types import DeviceInfo, KitInfo, KitReport, MembershipChange, RosterChange
 from sealkeep_client.vault._devices import Devices
 from sealkeep_client.vault._driver import StoreThread
 from sealkeep_client.vault._exporting import check_format, export
 from sealkeep_client.vault._importing import import_exports
 from sealkeep_client.vault._in_step import InStep
+from sealkeep_client.vault._kits import NewKits
 from sealkeep_client.vault._local import Local
 from sealkeep_client.vault._observing import Observing
 from sealkeep_client.vault._reading import Reading
-from sealkeep_client.vault._recovering import recover_home
+from sealkeep_client.vault._recovering import Reclaiming, recover_home
 from sealkeep_client.vault._relaying import Relaying
 from sealkeep_client.vault._setup import create_home
 from sealkeep_client.vault._shown import Shown
@@ -139,6 +141,10 @@ class Vault:
         unlock: Unlock,
         name: str,
         relay: str | None = None,
+        remove_others: bool = False,
+        on_kit: Callable[[RecoveryKit], None] | None = None,
+        prepared: RecoveryKit | None = None,
+        discard: bool = False,
         worker: bool = True,
         now: Callable[[], int] = _now_ms,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
@@ -146,14 +152,25 @@ class Vault:
         """Make this device a new one of the kit's account. The records come with the first `sync`.
 
         Where it is cut short, or fails, the same call goes on: with the same `unlock`, if it had come to sending anything.
-        `relay` is where the account is now, if not where the kit says.
+        `relay` is where the account is now, if not where the kit says. With `remove_others` every other device is removed
+        in the same step, and so are all younger kits; `on_kit` and `prepared` are for the new kit that takes the place of
+        `kit`, as in `remove`, and with `discard` what a device wrote is given up from where it does not hold.
         """
         sources = Sources(now, entropy)
         line = HttpRelay(relay or kit.relay, now=time.monotonic)
+        new_kits = NewKits(str(line.url), on_kit, prepared, entropy, now)
+        reclaiming = Reclaiming(new_kits, discard) if remove_others else None
 
         async def make(thread: StoreThread) -> Store:
             return await recover_home(
-                home, relay=line, kit=kit, unlock=unlock, name=name, thread=thread, sources=sources
+                home,
+                relay=line,
+                kit=kit,
+                unlock=unlock,
+                name=name,
+                thread=thread,
+                sources=sources,
+                reclaiming=reclaiming,
             )
 
         return await cls._begin(line, make, sources, worker)
@@ -365,6 +382,27 @@ class Vault:
         return await self._core.in_store(lambda: read_status(self._core))
 
     # Devices and recovery kits
+
+    @staticmethod
+    async def verify_kit(kit: RecoveryKit, *, relay: str | None = None) -> KitReport:
+        """Prove, with the kit alone, what it opens. Changes nothing, and needs no home. Raises as `sync` does."""
+        line = HttpRelay(relay or kit.relay, now=time.monotonic)
+        try:
+            return await verify_kit(line, kit)
+        finally:
+            await line.close()
+
+    @staticmethod
+    async def close_account(kit: RecoveryKit, *, relay: str | None = None, now: Callable[[], int] = _now_ms) -> int:
+        """Close the account with its kit: the relay takes and gives nothing any more. What devices have stays on them.
+
+        Returns the days until that takes effect: 0, or 30 where an older kit may still take the account back.
+        """
+        line = HttpRelay(relay or kit.relay, now=time.monotonic)
+        try:
+            return await close_account(line, kit, now=now)
+        finally:
+            await line.close()
 
     async def devices(self) -> list[DeviceInfo]:
         """The account's devices by number, removed ones too, as this device knew them at its last sync."""

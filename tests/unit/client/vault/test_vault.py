@@ -227,7 +227,7 @@ async def test_a_race_that_is_lost_for_ever(person: Person, monkeypatch: pytest.
     with pytest.raises(RefusedError) as caught:
         await person.recover()
     assert caught.value.code == "roster-conflict"
-    assert attempts == recovering._REBASES
+    assert attempts == recovering.REBASES
     # One of them may have come to be taken: the device's keys are kept, and the same call goes on with them.
     assert is_held(person.home("laptop"))
     monkeypatch.undo()

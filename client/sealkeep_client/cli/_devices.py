@@ -1,0 +1,274 @@
+"""`devices`, `remove` and `rotate`: who belongs to the account."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sealkeep_client.cli._app import App, json_option, pass_app
+from sealkeep_client.cli._device_log import entry_json, print_log
+from sealkeep_client.cli._new_kit import KitFile, kit_in_hand_option, new_kit_option
+from sealkeep_client.cli._output import ago, bold, print_json, print_table, say, when
+from sealkeep_protocol.errors import PeerError, RefusedError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sealkeep_client.vault import DeviceInfo, KitInfo, MembershipChange, RosterChange, Vault
+
+
+@click.command()
+@click.option("--log", is_flag=True, help="The signed history of every change of keys, devices and recovery kits.")
+@json_option
+@pass_app
+def devices_command(app: App, log: bool, as_json: bool) -> None:
+    """List the devices of your account. Needs no relay: it shows what the last sync brought."""
+
+    async def look(vault: Vault) -> tuple[list[DeviceInfo], list[KitInfo], list[RosterChange]]:
+        return await vault.devices(), await vault.kits(), await vault.device_log()
+
+    devices, kits, history = app.with_vault(look)
+    if log:
+        if as_json:
+            for change in history:
+                print_json(entry_json(change))
+        else:
+            print_log(history)
+        return
+    if as_json:
+        for device in devices:
+            print_json(device_json(device))
+        for kit in kits:
+            print_json(_kit_json(kit))
+        return
+    print_devices(devices)
+    warn_of_kits(kits, devices)
+
+
+def print_devices(devices: Sequence[DeviceInfo]) -> None:
+    """The table of devices."""
+    now = time.time()
+    rows = [
+        [
+            str(device.number),
+            device.name,
+            _added(device),
+            "never" if device.last_seen is None else ago(device.last_seen, now),
+            _state(device),
+        ]
+        for device in devices
+    ]
+    print_table(["No.", "Name", "Added", "Last seen", ""], rows, right=(0,), last=1)
+
+
+def _added(device: DeviceInfo) -> str:
+    how = "with the account" if device.number == 1 else f"by {device.added_by}"
+    return how if device.added_at is None else f"{when(device.added_at)}, {how}"
+
+
+def _state(device: DeviceInfo) -> str:
+    if device.removed_by is not None:
+        at = "" if device.removed_at is None else f" {when(device.removed_at)}"
+        return f"removed{at}, by {device.removed_by}"
+    return "this device" if device.this else "active"
+
+
+def warn_of_kits(kits: Sequence[KitInfo], devices: Sequence[DeviceInfo]) -> None:
+    """Say which recovery kits a removed device made that are still in force."""
+    first = next(kit.number for kit in kits if kit.in_force)  # above which none ranks: the owner's own
+    suspects = [kit for kit in kits if kit.in_force and kit.removed_device and kit.number > first]
+    for device in devices:
+        numbers = [str(kit.number) for kit in suspects if kit.device == device.number]
+        if numbers:
+            which = (
+                f"recovery kit {numbers[0]} was" if len(numbers) == 1 else f"recovery kits {', '.join(numbers)} were"
+            )
+            say(
+                f"{which} made on “{device.name}”, which was removed, and can remove your devices 7 days after that;"
+                " if you did not do it, end this with your own, older kit: `sealkeep kit replace --with FILE`"
+            )
+
+
+def device_json(device: DeviceInfo) -> dict[str, Any]:
+    return {
+        "type": "device",
+        "number": device.number,
+        "name": device.name,
+        "state": "removed" if device.removed_by is not None else "active",
+        "this": device.this,
+        "added_by": device.added_by,
+        "added": device.added_at,
+        "last_seen": device.last_seen,
+        "segments": device.segments,
+        "removed_by": device.removed_by,
+        "removed": device.removed_at,
+    }
+
+
+def _kit_json(kit: KitInfo) -> dict[str, Any]:
+    return {
+        "type": "kit",
+        "number": kit.number,
+        "set_by": kit.set_by,
+        "set": kit.set_at,
+        "current": kit.current,
+        "in_force": kit.in_force,
+        "device": kit.device,
+        "device_removed": kit.removed_device,
+    }
+
+
+@click.command()
+@click.argument("devices", nargs=-1, required=True, metavar="DEVICE...")
+@kit_in_hand_option("Sign with this recovery kit. It also ends the kits that a removed device made later.")
+@new_kit_option("--kit", "Where a new recovery kit is written, if a removed device has seen the one that you have")
+@click.option("--discard", is_flag=True, help="Give up what it wrote from where it does not hold, or while it goes on.")
+@click.option(
+    "--discard-after",
+    type=click.IntRange(min=0),
+    metavar="SEQ",
+    help="Give up what it wrote after this segment.",
+)
+@json_option
+@pass_app
+def remove_command(
+    app: App,
+    devices: tuple[str, ...],
+    old_kit: Any,
+    new_kit: Any,
+    discard: bool,
+    discard_after: int | None,
+    as_json: bool,
+) -> None:
+    """Remove devices from your account, by name or number.
+
+    From then on a removed device reads and writes nothing any more; what it has stays on it, and what it wrote stays with
+    you. Asks first, on a terminal.
+    """
+    from sealkeep_client.kit import read_kit
+
+    if discard_after is not None and len(devices) > 1:
+        raise UsageError("--discard-after is for one device at a time")
+    kit = None if old_kit is None else read_kit(old_kit)
+    file = KitFile(new_kit)
+    names: dict[int, str] = {}
+
+    async def work(vault: Vault) -> tuple[MembershipChange, list[DeviceInfo], list[KitInfo]]:
+        chosen = await _choose(vault, devices)
+        names.update({device.number: device.name for device in chosen})
+        if any(device.removed_by is None for device in chosen):
+            _ask(chosen, await vault.kits(), file)
+        given_up = dict.fromkeys(names, discard_after) if discard or discard_after is not None else {}
+        change = await vault.remove(*names, on_kit=file.keep, prepared=file.prepared, kit=kit, discard=given_up)
+        return change, await vault.devices(), await vault.kits()
+
+    try:
+        change, now, kits = app.with_vault(work)
+    except PeerError as error:
+        if error.device in names and not discard:
+            say(f"--discard removes {_named(error.device, names)} all the same, and gives up what it wrote from there")
+        raise
+    except RefusedError as refused:
+        if refused.code == "pinned":
+            say("it goes on writing; --discard removes it all the same, and gives up what it writes meanwhile")
+        raise
+    _tell_removed(change, names, file, as_json)
+    if not as_json:
+        warn_of_kits(kits, now)
+
+
+def _named(number: int | None, names: dict[int, str]) -> str:
+    return f"“{names.get(number or 0, '')}” (device {number})"
+
+
+async def _choose(vault: Vault, wanted: Sequence[str]) -> list[DeviceInfo]:
+    """The devices that were meant. One that is not known here may have come since: then this device syncs first."""
+    known = await vault.devices()
+    if not all(_matching(known, word) for word in wanted):
+        await vault.sync()
+        known = await vault.devices()
+    chosen: dict[int, DeviceInfo] = {}
+    for word in wanted:
+        matching = _matching(known, word)
+        if not matching:
+            raise UsageError(f"there is no device “{word}”; `sealkeep devices` lists them")
+        if len(matching) > 1:
+            numbers = ", ".join(str(device.number) for device in matching)
+            raise UsageError(f"several devices are called “{word}”: give one of the numbers {numbers}")
+        if matching[0].this:
+            raise UsageError("a device does not remove itself: run this on another one of yours")
+        chosen[matching[0].number] = matching[0]
+    return list(chosen.values())
+
+
+def _matching(known: Sequence[DeviceInfo], word: str) -> list[DeviceInfo]:
+    by_number = [device for device in known if word == str(device.number)]
+    by_name = [device for device in known if device.name == word]
+    return by_number or [device for device in by_name if device.active] or by_name
+
+
+def _ask(chosen: Sequence[DeviceInfo], kits: Sequence[KitInfo], file: KitFile) -> None:
+    """Let the person say yes, where somebody can. Raises `click.Abort`."""
+    if not (sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()):
+        return
+    for device in chosen:
+        seen = "never seen" if device.last_seen is None else f"last seen {ago(device.last_seen, time.time())}"
+        click.echo(f"{device.name} (device {device.number}), added by {device.added_by}, {seen}", err=True)
+    current = next(kit for kit in kits if kit.current)
+    if current.device in {device.number for device in chosen}:
+        click.echo(f"It has seen your recovery kit, so that a new one is made: {file.path}", err=True)
+    which = "this device" if len(chosen) == 1 else "these devices"
+    click.confirm(f"Remove {which} for good?", abort=True, err=True)
+
+
+def _tell_removed(change: MembershipChange, names: dict[int, str], file: KitFile, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "type": "remove",
+                "entry": change.entry,
+                "removed": [{"number": number, "name": name} for number, name in change.removed],
+                "kit": str(file.path) if change.new_kit else None,
+            }
+        )
+        return
+    if change.entry is None:
+        click.echo("It is removed already." if len(names) == 1 else "They are removed already.")
+        return
+    meant = [f"“{name}” (device {number})" for number, name in change.removed if number in names]
+    others = [f"“{name}” (device {number})" for number, name in change.removed if number not in names]
+    if meant:
+        subject = "It reads and writes" if len(meant) == 1 else "They read and write"
+        click.echo(f"Removed {', '.join(meant)}. {subject} nothing any more.")
+    if others:
+        click.echo(f"Removed as well, since it came from there meanwhile: {', '.join(others)}.")
+    if change.new_kit:
+        tell_new_kit(file, "A removed device had seen your recovery kit.")
+
+
+def tell_new_kit(file: KitFile, why: str) -> None:
+    """What to do with a kit that has just come into force."""
+    click.echo(f"{why} Your new one is {bold(str(file.path))}: print it, put it in a safe place, and delete the file.")
+    click.echo("Destroy the old one: it reads nothing that is written from now on.")
+
+
+@click.command()
+@json_option
+@pass_app
+def rotate_command(app: App, as_json: bool) -> None:
+    """Renew your account's keys. What is written from now on has new ones.
+
+    Devices do this by themselves wherever it is needed: it does no harm.
+    """
+
+    async def renew(vault: Vault) -> MembershipChange:
+        return await vault.rotate()
+
+    change = app.with_vault(renew)
+    if as_json:
+        print_json({"type": "rotate", "entry": change.entry})
+        return
+    click.echo("The account's keys are renewed, for all of its devices and its recovery kit.")

@@ -1,0 +1,171 @@
+"""`kit verify`, `kit replace` and `close-account`: what is done with a recovery kit beside recovering."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sealkeep_client.cli._app import App, json_option, pass_app, run
+from sealkeep_client.cli._devices import tell_new_kit
+from sealkeep_client.cli._kit_terminal import confirm_kit, type_kit
+from sealkeep_client.cli._new_kit import KitFile, kit_in_hand_option, new_kit_option
+from sealkeep_client.cli._output import count, print_json, say, when
+
+if TYPE_CHECKING:
+    from sealkeep_client.kit import RecoveryKit
+    from sealkeep_client.vault import KitReport, MembershipChange, Vault
+
+_kit_option = click.option(
+    "--kit",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The recovery kit, or what its QR code says, as a file.  [default: to type it, on a terminal]",
+)
+_relay_option = click.option(
+    "--relay", metavar="URL", help="Where the account is kept now.  [default: the relay that the kit names]"
+)
+
+
+def _read(kit: Path | None) -> RecoveryKit:
+    from sealkeep_client.kit import read_kit
+
+    return type_kit() if kit is None else read_kit(kit)
+
+
+@click.group()
+def kit_command() -> None:
+    """Try your recovery kit, or replace it."""
+
+
+@kit_command.command("verify")
+@_kit_option
+@_relay_option
+@json_option
+def verify_kit_command(kit: Path | None, relay: str | None, as_json: bool) -> int:
+    """Prove that the recovery kit brings everything back. Changes nothing.
+
+    Every key of the account that the kit must open is opened, from the kit alone. Needs the relay, and no vault.
+    """
+    from sealkeep_client.vault import Vault
+
+    report = run(Vault.verify_kit(_read(kit), relay=relay))
+    if as_json:
+        print_json(
+            {
+                "type": "kit verify",
+                "restores_all": report.restores_all,
+                "number": report.number,
+                "epochs": report.epochs,
+                "missing": list(report.missing),
+                "spoilt_by": list(report.spoilt_by),
+                "in_force": report.in_force,
+                "current": report.current,
+                "replaced_by": report.replaced_by,
+                "replaced": report.replaced_at,
+            }
+        )
+        return 0 if report.restores_all else 1
+    if report.restores_all:
+        click.echo(f"The kit is right: it opens {_all(report.epochs)} of the account, and so restores everything.")
+        return 0
+    for line in _shortcomings(report):
+        say(line)
+    return 1
+
+
+def _all(epochs: int) -> str:
+    return "the one key" if epochs == 1 else f"all {count(epochs)} keys"
+
+
+def _shortcomings(report: KitReport) -> list[str]:
+    lines = []
+    if report.replaced_by is not None:
+        at = "" if report.replaced_at is None else f" on {when(report.replaced_at)}"
+        lines.append(f"this is not the newest recovery kit: “{report.replaced_by}” made another one{at}")
+    if not report.in_force:
+        return [*lines, "it restores nothing any more: destroy it, and keep the newest one"]
+    opened = report.epochs - len(report.missing)
+    lines.append(
+        f"the kit opens {count(opened)} of {count(report.epochs, 'key')}: what was written under the others is lost to it"
+    )
+    if report.spoilt_by:
+        names = ", ".join(f"“{name}”" for name in report.spoilt_by)
+        lines.append(
+            f"{names} renewed the keys and gave the kit one that does not open;"
+            " `sealkeep rotate` on a device of yours gives it a good one: then try again"
+        )
+    elif report.replaced_by is None:
+        lines.append("`sealkeep rotate` on a device of yours that reads everything links them again: then try again")
+    else:
+        lines.append("try the newest one; if you did not make that: `sealkeep recover --remove-others` with this one")
+    return lines
+
+
+@kit_command.command("replace")
+@new_kit_option("--kit", "Where the new recovery kit is written")
+@kit_in_hand_option("Sign with the old kit itself: then it, and all that were made since, cannot do anything any more.")
+@click.option(
+    "--confirm/--no-confirm",
+    default=True,
+    help="Ask for two groups of the kit back, on a terminal.  [default: confirm]",
+)
+@json_option
+@pass_app
+def replace_kit_command(app: App, new_kit: Path | None, old_kit: Path | None, confirm: bool, as_json: bool) -> None:
+    """Make a new recovery kit. The old one reads nothing that is written from then on.
+
+    Without --with, the old kit can still remove all your devices, so that a stolen device cannot shut you out: where
+    somebody else may have seen it, sign with it.
+    """
+    file = KitFile(new_kit)
+    old = None if old_kit is None else _read(old_kit)
+
+    async def replace(vault: Vault) -> MembershipChange:
+        return await vault.replace_kit(on_kit=file.keep, prepared=file.prepared, kit=old)
+
+    change = app.with_vault(replace)
+    if as_json:
+        print_json({"type": "kit replace", "entry": change.entry, "kit": str(file.path), "ended": old is not None})
+        return
+    if change.entry is None:
+        click.echo(f"{file.path} is your recovery kit already; --kit gives a further one another name.")
+        return
+    tell_new_kit(file, "The recovery kit is replaced.")
+    click.echo(
+        "What was written until now it can still open, for whoever has kept a copy of that: nobody can undo this."
+    )
+    if old is None:
+        click.echo(
+            "It can also still remove your devices. Where others may have it, end it: `sealkeep kit replace --with OLD`."
+        )
+    if confirm and file.written is not None:
+        confirm_kit(file.written)
+
+
+@click.command()
+@_kit_option
+@_relay_option
+@json_option
+def close_account_command(kit: Path | None, relay: str | None, as_json: bool) -> None:
+    """Close your account at the relay, with its recovery kit.
+
+    The relay then takes and gives nothing any more. What your devices have stays on them, and can be read and exported.
+    Asks first, on a terminal.
+    """
+    from sealkeep_client.vault import Vault
+
+    page = _read(kit)
+    if sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty():
+        click.echo("Export what you want to keep first, on a device: `sealkeep export OUT`.", err=True)
+        click.confirm("Close the account for good?", abort=True, err=True)
+    days = run(Vault.close_account(page, relay=relay))
+    if as_json:
+        print_json({"type": "close-account", "account": page.account.hex(), "days": days})
+        return
+    if days:
+        click.echo(f"The account is closed in {days} days, unless an older recovery kit takes it back before.")
+    else:
+        click.echo("The account is closed: the relay takes and gives nothing any more.")

@@ -1,0 +1,78 @@
+"""The file that a new recovery kit goes to, for all commands that may make one."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sealkeep_protocol.errors import UsageError
+
+if TYPE_CHECKING:
+    from sealkeep_client.kit import RecoveryKit
+
+
+def check_ending(_: click.Context, __: click.Parameter, value: Path | None) -> Path | None:
+    """The name of a kit that is to be written says its form."""
+    from sealkeep_client.kit import ENDINGS
+
+    if value is not None and value.suffix.lower() not in ENDINGS:
+        raise click.BadParameter(f"its name says what is written, by ending in {', '.join(ENDINGS)}")
+    return value
+
+
+def new_kit_option(name: str, about: str) -> Callable[..., Any]:
+    """`--kit FILE` or the like: where a new kit is written, with the date in its name unless given."""
+    return click.option(
+        name,
+        "new_kit",
+        type=click.Path(dir_okay=False, path_type=Path),
+        callback=check_ending,
+        metavar="FILE",
+        help=f"{about}: .pdf, .svg or .txt; never over an existing file.  [default: sealkeep-recovery-kit-DATE.pdf]",
+    )
+
+
+def kit_in_hand_option(about: str) -> Callable[..., Any]:
+    """`--with FILE`: a kit that signs, in place of this device."""
+    return click.option(
+        "--with",
+        "old_kit",
+        type=click.Path(dir_okay=False, exists=True, path_type=Path),
+        metavar="FILE",
+        help=about,
+    )
+
+
+class KitFile:
+    """Where a new kit goes. One that an earlier call wrote there, and did not come to use, is used first.
+
+    `written` is the kit that stands there by now.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        from sealkeep_client.kit import KitError, read_kit
+
+        self.path = path or Path(f"sealkeep-recovery-kit-{datetime.date.today().isoformat()}.pdf")
+        self.prepared: RecoveryKit | None = None
+        self.written: RecoveryKit | None = None
+        if self.path.exists():
+            try:
+                self.prepared = self.written = read_kit(self.path)
+            except KitError:
+                self.prepared = None  # something else, which is not written over
+
+    def keep(self, kit: RecoveryKit) -> None:
+        """Write it, durably, for its owner alone. Raises `UsageError` where something else is there."""
+        from sealkeep_client.kit import write_kit
+
+        try:
+            write_kit(self.path, kit)
+        except FileExistsError:
+            raise UsageError(
+                f"{self.path} is there already: a kit is never written over; give another name with --kit"
+            ) from None
+        self.written = kit

@@ -1,0 +1,129 @@
+"""An account as the holder of a recovery kit meets it, without any of its devices (spec §5.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from sealkeep_client.engine import decode, name_device, open_by_kit
+from sealkeep_client.kit import RecoveryKit
+from sealkeep_client.transport import Credentials, HttpRelay
+from sealkeep_client.vault._device_types import KitReport
+from sealkeep_protocol.errors import AuthenticationError, HistoryError, RefusedError, SealkeepError, TransportError
+from sealkeep_protocol.keys import EpochKeys, PrivateKeys
+from sealkeep_protocol.roster import RecoveryKey, Roster, Signer, compose_close
+
+REBASES: Final = 32  # entries of others in a row
+CLOSING_DAYS: Final = 30  # §5.4
+
+
+@dataclass(frozen=True, slots=True)
+class KitHolder:
+    """A kit and the line to the relay at which its account is."""
+
+    relay: HttpRelay
+    kit: RecoveryKit
+    keys: PrivateKeys
+
+    @classmethod
+    async def at(cls, relay: HttpRelay, kit: RecoveryKit) -> KitHolder:
+        """Raises `AuthenticationError` (`identity`) where the relay is not the one that the kit names."""
+        info = await relay.info()
+        if info.identity != kit.identity:
+            raise AuthenticationError("identity", "this is not the relay that the recovery kit names")
+        return cls(relay, kit, PrivateKeys.of_recovery(kit.seed))
+
+    async def roster(self) -> tuple[list[bytes], Roster]:
+        """The account's entries, judged, and held against what the kit has seen. Raises peer errors."""
+        entries, _ = await self.relay.roster(self.kit.account, 0)
+        # KEY-09: "Recovery from a kit MUST refuse a roster of another account id than the kit's, and one that does not hold
+        # the roster head that the kit names."
+        roster = Roster.read(entries, account=self.kit.account)
+        number, head = self.kit.roster
+        if roster.number < number:
+            raise HistoryError(
+                "rollback", f"the kit has seen roster entry {number}; the relay shows {roster.number} only"
+            )
+        if roster.entry_ids[number] != head:
+            raise HistoryError("fork", f"the relay shows another roster entry {number} than the kit has seen")
+        return entries, roster
+
+    def key(self, roster: Roster) -> RecoveryKey:
+        """The kit's recovery key, which has its right. Raises `RefusedError` (`revoked`), and as `find` does."""
+        key = self.find(roster)
+        if not key.has_right:
+            raise RefusedError("revoked", "this recovery kit was replaced by a newer one", status=403)
+        return key
+
+    def find(self, roster: Roster) -> RecoveryKey:
+        """The kit's recovery key. Raises `AuthenticationError` (`key`) where the account does not know it."""
+        for key in roster.recovery_keys:
+            if key.keys.signing == self.keys.signing.public:
+                return key
+        raise AuthenticationError("key", "the recovery kit does not belong to this account, or was never put in force")
+
+    def log_in(self, roster: Roster) -> RecoveryKey:
+        """Have the line speak for the kit from now on. Raises as `key` does."""
+        key = self.key(roster)
+        signer = Signer.recovery(key.number)
+        self.relay.use(Credentials(self.kit.account, signer, self.keys.signing, self.kit.identity))
+        return key
+
+    async def wraps(self) -> list[tuple[int, bytes]]:
+        """All wraps for recovery keys, by the number of their entry."""
+        return [(wrap.entry, wrap.wrap) for wrap in await self.relay.wraps()]
+
+
+async def verify_kit(relay: HttpRelay, kit: RecoveryKit) -> KitReport:
+    """Prove what a kit opens, and change nothing. Raises peer errors where the relay changed or withholds something."""
+    holder = await KitHolder.at(relay, kit)
+    entries, roster = await holder.roster()
+    key = holder.find(roster)
+    epochs: Mapping[int, EpochKeys] = {}
+    spoilt: tuple[int, ...] = ()
+    if key.has_right:
+        holder.log_in(roster)
+        opened = open_by_kit(roster, entries, await holder.wraps(), holder.keys)
+        if opened.withheld:
+            raise HistoryError("missing", f"the relay withholds this kit's key of roster entry {opened.withheld[0]}")
+        epochs, spoilt = opened.epochs, opened.spoilt
+    following = next((k for k in roster.recovery_keys if k.number > key.number), None)
+    return KitReport(
+        number=key.number,
+        epochs=roster.epoch,
+        missing=tuple(n for n in range(1, roster.epoch + 1) if n not in epochs),
+        spoilt_by=tuple(sorted({_name(roster, epochs, roster.entry_signers[number]) for number in spoilt})),
+        in_force=key.has_right,
+        current=key.number == roster.current_recovery_key.number,
+        replaced_by=None if following is None else _name(roster, epochs, following.added_by),
+        replaced_at=None if following is None else decode(entries[following.added_at]).time,
+    )
+
+
+def _name(roster: Roster, epochs: Mapping[int, EpochKeys], signer: Signer) -> str:
+    return f"recovery kit {signer.number}" if signer.is_recovery else name_device(roster, epochs, signer.number)
+
+
+async def close_account(relay: HttpRelay, kit: RecoveryKit, *, now: Callable[[], int]) -> int:
+    """Close the account. Returns the days until that takes effect: 0, or 30 where an older kit may still undo it.
+
+    Does nothing where it was closed before. Raises `RefusedError` and peer errors.
+    """
+    holder = await KitHolder.at(relay, kit)
+    failure: SealkeepError | None = None
+    for _ in range(REBASES):
+        _, roster = await holder.roster()
+        if roster.is_closed:
+            return 0 if roster.close_is_final else CLOSING_DAYS
+        # ROS-13: "… looks for its own entry first, otherwise rebases on the new head, …"
+        sent = compose_close(roster, holder.key(roster).number, holder.keys.signing, time=now())
+        try:
+            await relay.append_roster(kit.account, roster.number, sent, [])
+        except (RefusedError, TransportError) as error:
+            if isinstance(error, RefusedError) and error.code != "roster-conflict":
+                raise
+            failure = error  # where the answer was lost, the entry may be there
+            continue
+        return 0 if roster.append(sent).close_is_final else CLOSING_DAYS
+    raise failure or AssertionError

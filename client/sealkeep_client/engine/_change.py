@@ -169,11 +169,11 @@ class Changing:
 
     def _compose(self, pins: list[Removal]) -> Steps[Composed]:
         roster, change = self._account.roster, self._change
-        if self._recovery is None and (change.new_kit or roster.needs_new_kit(pin.device for pin in pins)):
-            self._recovery = yield NewKit(self._account)
         signer, key = self._account.signer, self._account.keys.signing
         if change.by is not None:
             signer, key = Signer.recovery(recovery_number(roster, change.by)), change.by.signing
+        if self._recovery is None and (change.new_kit or roster.needs_new_kit(pin.device for pin in pins)):
+            self._recovery = yield NewKit(self._account)  # the last thing before the entry that puts it in force
         return compose_change(
             roster,
             signer,

@@ -1,0 +1,316 @@
+"""Who belongs to the account, through the vault on a real relay: telling, removing, renewing, replacing the kit."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sealkeep_client.kit import RecoveryKit
+from sealkeep_client.vault import RosterChange, SyncVault, Text, Vault
+from sealkeep_protocol.errors import AuthenticationError, RefusedError, UsageError
+
+Person = Any  # of this folder's conftest
+
+CHAT = "telegram:user:42"
+THEN = 1_700_000_000_000
+MINUTE = 60_000
+
+
+async def write(vault: Vault, text: str) -> None:
+    await vault.append(await vault.conversation(CHAT), Text(text))
+
+
+async def texts(vault: Vault) -> list[str | None]:
+    found = [r.text async for page in vault.history(await vault.conversation(CHAT)) for r in page]
+    return sorted(found, key=str)
+
+
+def stays(kit: RecoveryKit) -> None:
+    raise AssertionError("no kit is asked for here")
+
+
+@pytest.fixture
+async def three(person: Person) -> tuple[Vault, Vault, Vault]:
+    """Phone, laptop and tablet, in step, each with something written."""
+    phone = await person.create(now=lambda: THEN)
+    await write(phone, "of the phone")
+    await phone.sync()
+    laptop, tablet = await person.recover(now=lambda: THEN + MINUTE), await person.recover("tablet")
+    for vault, text in ((laptop, "of the laptop"), (tablet, "of the tablet")):
+        await vault.sync()
+        await write(vault, text)
+        await vault.sync()
+    for vault in (laptop, phone):
+        await vault.sync()
+    return phone, laptop, tablet
+
+
+# Telling
+
+
+async def test_devices(three: tuple[Vault, Vault, Vault]) -> None:
+    _, laptop, _ = three
+    phone, own, tablet = await laptop.devices()
+    assert (phone.number, phone.name, phone.added_by, phone.added_at) == (1, "phone", "phone", THEN)
+    assert (own.number, own.name, own.added_by, own.added_at) == (2, "laptop", "a recovery kit", THEN + MINUTE)
+    assert [device.this for device in (phone, own, tablet)] == [False, True, False]
+    assert all(device.active and device.segments == 1 for device in (phone, own, tablet))
+    assert phone.last_seen == THEN  # what it wrote says when it was
+    assert own.last_seen == THEN + MINUTE
+
+
+async def test_a_clock_that_is_years_ahead_says_nothing(person: Person) -> None:
+    """§7.7: neither when that device was, nor what time it is."""
+    phone = await person.create(now=lambda: THEN + 10**12)
+    await write(phone, "from the future")
+    await phone.sync()
+    laptop = await person.recover(now=lambda: THEN)
+    await laptop.sync()
+    assert [device.last_seen for device in await laptop.devices()] == [None, None]
+    await write(laptop, "now")
+    assert laptop._core.local.clock.last >> 16 == THEN
+    assert await texts(laptop) == ["from the future", "now"]
+
+
+async def test_the_history_of_an_account(three: tuple[Vault, Vault, Vault]) -> None:
+    phone, _, _ = three
+    kits: list[RecoveryKit] = []
+    await phone.remove(3, on_kit=stays)
+    await phone.replace_kit(on_kit=kits.append)
+    await phone.rotate()
+    genesis, second, third, removed, replaced, renewed = await phone.device_log()
+    assert (genesis.what, genesis.signed_by, genesis.kit, genesis.added) == ("genesis", "phone", 0, ((1, "phone"),))
+    assert (second.what, second.signed_by, second.kit, second.added) == (
+        "change",
+        "recovery kit 0",
+        None,
+        ((2, "laptop"),),
+    )
+    assert third.added == ((3, "tablet"),)
+    assert (removed.signed_by, removed.removed, removed.pins) == ("phone", ((3, "tablet"),), ((1, False),))
+    assert (replaced.kit, replaced.epoch) == (1, 5)
+    assert renewed == RosterChange(5, renewed.id, "change", THEN, "phone", genesis.key, 6)
+    assert [change.number for change in await phone.device_log()] == list(range(6))
+    assert phone._core.local.account.roster.entry_ids == tuple(change.id for change in await phone.device_log())
+
+
+async def test_kits_as_they_are_told(three: tuple[Vault, Vault, Vault]) -> None:
+    phone, laptop, _ = three
+    kits: list[RecoveryKit] = []
+    await laptop.replace_kit(on_kit=kits.append)
+    await phone.remove(2, on_kit=kits.append)
+    first, of_laptop, new = await phone.kits()
+    assert [(kit.set_by, kit.device, kit.current, kit.in_force) for kit in (first, of_laptop, new)] == [
+        ("phone", 1, False, True),
+        ("laptop", 2, False, True),
+        ("phone", 1, True, True),
+    ]
+    assert [kit.removed_device for kit in (first, of_laptop, new)] == [False, True, False]
+
+
+# Removing
+
+
+async def test_a_removed_device_is_out_and_its_vault_stays(person: Person, three: tuple[Vault, Vault, Vault]) -> None:
+    """P6, REL-06: from its next request on, whatever token it holds."""
+    phone, laptop, tablet = three
+    await write(laptop, "just before")
+    await laptop.sync()
+    change = await phone.remove(2, on_kit=stays)
+    assert (change.removed, change.new_kit) == (((2, "laptop"),), False)
+    assert "just before" in await texts(phone)
+    await write(phone, "after it")
+    await phone.sync()
+    await write(laptop, "never sent")
+    for _ in range(2):
+        with pytest.raises(RefusedError, match="removed from the account by “phone”") as caught:
+            await laptop.sync()
+        assert (caught.value.code, caught.value.retryable) == ("revoked", False)
+    assert await texts(laptop) == ["just before", "never sent", "of the laptop", "of the phone", "of the tablet"]
+    await tablet.sync()
+    assert await texts(tablet) == ["after it", "just before", "of the laptop", "of the phone", "of the tablet"]
+    # It knows by itself by now, and says so; also after a restart.
+    await laptop.close()
+    laptop = await person.open("laptop")
+    [_, own, _] = await laptop.devices()
+    assert (own.active, own.removed_by, own.removed_at) == (False, "phone", THEN)
+    assert (await laptop.status()).removed_by == "phone"
+    with pytest.raises(RefusedError, match="removed from the account"):
+        await laptop.remove(3)
+
+
+async def test_the_token_of_a_removed_device_is_worth_nothing(three: tuple[Vault, Vault, Vault]) -> None:
+    """REL-06: neither reading nor writing, from the next request on."""
+    phone, laptop, _ = three
+    relay = laptop._core.relay
+    await relay.heads()
+    await phone.remove(2, on_kit=stays)
+    for request in (
+        relay.heads(),
+        relay.wraps(),
+        relay.changes(0, incarnation=None),
+        relay.feed(1, 1),
+        relay.append([(b"",)]),
+    ):
+        with pytest.raises(RefusedError) as caught:
+            await request
+        assert caught.value.code == "revoked"
+
+
+async def test_a_device_that_has_seen_the_kit_takes_it_along(person: Person, three: tuple[Vault, Vault, Vault]) -> None:
+    """ROS-16: the new kit is there before anything is changed."""
+    phone, laptop, _ = three
+    before = (await laptop.device_log())[-1].number
+    with pytest.raises(UsageError, match="nobody is there to take the new one"):
+        await laptop.remove(1)
+
+    def give_up(kit: RecoveryKit) -> None:
+        raise OSError("no room")
+
+    with pytest.raises(OSError, match="no room"):
+        await laptop.remove(1, on_kit=give_up)
+    await laptop.sync()
+    assert (await laptop.device_log())[-1].number == before
+    kits: list[RecoveryKit] = []
+    change = await laptop.remove(1, on_kit=kits.append)
+    assert (change.removed, change.new_kit) == (((1, "phone"),), True)
+    [kit] = kits
+    assert (kit.roster[0], kit.relay, kit.identity) == (before, person.relay.url, person.relay.identity)
+    assert [feed[0] for feed in kit.feeds] == [1, 2, 3]
+    assert (await Vault.verify_kit(kit)).restores_all
+    assert not (await Vault.verify_kit(person.kit)).restores_all
+    with pytest.raises(RefusedError, match="removed from the account"):
+        await phone.sync()
+
+
+async def test_a_kit_that_was_handed_out_before_is_used(three: tuple[Vault, Vault, Vault]) -> None:
+    """A crash after the kit was written, and before the entry was sent, leaves the old kit in force, and this one good."""
+    phone, laptop, _ = three
+    kits: list[RecoveryKit] = []
+
+    def cut(kit: RecoveryKit) -> None:
+        kits.append(kit)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await phone.replace_kit(on_kit=cut)
+    with pytest.raises(AuthenticationError, match="never put in force"):
+        await Vault.verify_kit(kits[0])
+    change = await phone.replace_kit(on_kit=stays, prepared=kits[0])
+    assert change.new_kit
+    assert (await Vault.verify_kit(kits[0])).restores_all
+    assert (await phone.replace_kit(on_kit=stays, prepared=kits[0])).entry is None  # done before
+    await phone.replace_kit(on_kit=kits.append)
+    with pytest.raises(UsageError, match="an older one of the account"):
+        await phone.replace_kit(on_kit=stays, prepared=kits[0])
+    with pytest.raises(UsageError, match="one of the account already"):
+        await laptop.remove(1, on_kit=stays, prepared=kits[0])
+
+
+async def test_what_no_removal_can_say(three: tuple[Vault, Vault, Vault]) -> None:
+    phone, _, _ = three
+    with pytest.raises(UsageError, match="name the devices"):
+        await phone.remove()
+    with pytest.raises(UsageError, match="name the devices"):
+        await phone.remove(2, discard={3: None})
+    with pytest.raises(UsageError, match="does not remove itself"):
+        await phone.remove(1, on_kit=stays)
+    with pytest.raises(UsageError, match="no device 9"):
+        await phone.remove(9)
+
+
+async def test_removing_twice(three: tuple[Vault, Vault, Vault]) -> None:
+    phone, _, tablet = three
+    await phone.remove(2, on_kit=stays)
+    assert (await phone.remove(2, on_kit=stays)).entry is None
+    assert (await tablet.remove(2, on_kit=stays)).entry is None  # which the tablet had not heard of
+
+
+# The kit
+
+
+async def test_a_replaced_kit_reads_nothing_new(person: Person, three: tuple[Vault, Vault, Vault]) -> None:
+    """§5.4, P7: it keeps what it could open, and its right, unless it signed itself."""
+    phone, _, _ = three
+    kits: list[RecoveryKit] = []
+    await phone.replace_kit(on_kit=kits.append)
+    old, new = await Vault.verify_kit(person.kit), await Vault.verify_kit(kits[0])
+    assert (old.epochs, old.missing, old.in_force, old.current, old.replaced_by) == (4, (4,), True, False, "phone")
+    assert (new.epochs, new.missing, new.in_force, new.current, new.replaced_by) == (4, (), True, True, None)
+    await phone.replace_kit(on_kit=kits.append, kit=person.kit)
+    for ended in (person.kit, kits[0]):
+        report = await Vault.verify_kit(ended)
+        assert (report.in_force, report.restores_all) == (False, False)
+        with pytest.raises(RefusedError, match="replaced by a newer one"):
+            await phone.replace_kit(on_kit=stays, kit=ended)
+    assert (await Vault.verify_kit(kits[1])).restores_all
+
+
+async def test_a_kit_of_another_account(tmp_path: Path, person: Person, three: tuple[Vault, Vault, Vault]) -> None:
+    phone, _, _ = three
+    stranger = type(person)(tmp_path / "stranger", person.relay)
+    await (await stranger.create()).close()
+    with pytest.raises(UsageError, match="belongs to another account"):
+        await phone.replace_kit(on_kit=stays, kit=stranger.kit)
+    with pytest.raises(UsageError, match="belongs to another account"):
+        await phone.replace_kit(on_kit=stays, prepared=stranger.kit)
+    with pytest.raises(AuthenticationError, match="does not belong to this account"):
+        await Vault.verify_kit(replace(stranger.kit, account=person.kit.account, roster=person.kit.roster))
+    with pytest.raises(AuthenticationError, match="not the relay"):
+        await Vault.verify_kit(replace(person.kit, identity=bytes(32)))
+
+
+async def test_closing(person: Person, three: tuple[Vault, Vault, Vault]) -> None:
+    """§5.4: at once with the first kit; a younger one's can be undone for 30 days."""
+    phone, _, _ = three
+    kits: list[RecoveryKit] = []
+    await phone.replace_kit(on_kit=kits.append)
+    assert await Vault.close_account(kits[0]) == 30
+    assert await Vault.close_account(kits[0]) == 30
+    await write(phone, "still taken")
+    await phone.sync()
+    with pytest.raises(UsageError, match="account is closed"):
+        await phone.rotate()
+    with pytest.raises(RefusedError, match="--remove-others"):
+        await person.recover("late")
+    fresh = await Vault.recover(
+        person.home("fresh"),
+        kit=person.kit,
+        unlock=person.unlock,
+        name="fresh",
+        remove_others=True,
+        on_kit=kits.append,
+    )
+    person.keep(fresh)
+    await fresh.sync()
+    assert await texts(fresh) == ["of the laptop", "of the phone", "of the tablet"]
+    assert await Vault.close_account(kits[1]) == 0
+    with pytest.raises(RefusedError) as caught:
+        await fresh.sync()
+    assert caught.value.code == "closed"
+    assert "of the phone" in await texts(fresh)
+
+
+async def test_for_programs_with_threads(person: Person) -> None:
+    def use() -> None:
+        kits: list[RecoveryKit] = []
+        with SyncVault.create(
+            person.home("desktop"),
+            relay=person.relay.url,
+            unlock=person.unlock,
+            name="desktop",
+            on_kit=kits.append,
+        ) as vault:
+            assert [device.name for device in vault.devices()] == ["desktop"]
+            assert vault.rotate().entry == 1
+            assert vault.replace_kit(on_kit=kits.append).new_kit
+            assert [kit.number for kit in vault.kits()] == [0, 1]
+            assert len(vault.device_log()) == 3
+            with pytest.raises(UsageError):
+                vault.remove(1)
+
+    await asyncio.to_thread(use)

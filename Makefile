@@ -23,7 +23,8 @@ LOCK_VENV := build/lock-venv
 COMPILE = UV_NO_CONFIG=1 UV_CUSTOM_COMPILE_COMMAND="make lock" $(LOCK_VENV)/bin/uv pip compile pyproject.toml --quiet \
 	--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade)
 
-PYTEST = $(PY) -m pytest $(if $(DATA),--data="$(DATA)") $(if $(VECTORS),--vectors="$(VECTORS)") --cov --cov-report=term $(ARGS)
+# Whole files go to one process, so that what a file sets up once is set up once.
+PYTEST = $(PY) -m pytest --numprocesses=auto --dist=loadfile $(if $(DATA),--data="$(DATA)") $(if $(VECTORS),--vectors="$(VECTORS)") --cov --cov-report=term $(ARGS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -17,11 +17,12 @@ RUNTIME := $(STAMPS)/runtime-$(shell cksum < $(runtime_lock) | tr -d ' ')
 DEV := $(STAMPS)/dev-$(shell cksum < $(dev_lock) | tr -d ' ')
 PACKAGE := $(STAMPS)/package-$(shell { cat pyproject.toml; pwd -P; } | cksum | tr -d ' ')
 
+# Extras stay in the locks: with hashes pip takes `coverage[toml]` for another package than a pinned `coverage`.
 # The one tool that make lock needs beyond python3; it lives in build/ and is no part of the locks.
 UV_VERSION := 0.13.9
 LOCK_VENV := build/lock-venv
 COMPILE = UV_NO_CONFIG=1 UV_CUSTOM_COMPILE_COMMAND="make lock" $(LOCK_VENV)/bin/uv pip compile pyproject.toml --quiet \
-	--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade)
+	--universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade)
 
 # Whole files go to one process, so that what a file sets up once is set up once.
 PYTEST = $(PY) -m pytest --numprocesses=auto --dist=loadfile $(if $(DATA),--data="$(DATA)") $(if $(VECTORS),--vectors="$(VECTORS)") --cov --cov-report=term $(ARGS)

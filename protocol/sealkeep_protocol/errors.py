@@ -17,6 +17,11 @@ No message holds a secret, a plaintext or a peer's raw input.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sealkeep_protocol.evidence import Contradiction
+
 
 class SealkeepError(Exception):
     """Base of all errors. `retryable` says whether the same call may succeed later by itself."""
@@ -50,10 +55,18 @@ class PeerError(SealkeepError):
         self.code = code
         self.device = device
         self.seq = seq
+        self.proof: Contradiction | None = None  # what proves it to others, where something does (spec §11.2)
+        self.evidence: str | None = None  # the file in which that was saved
+        self.restored: int | None = None  # of a rollback: since when the relay's store is said to be another one, ms
 
     def __str__(self) -> str:
         where = [f"{name} {value}" for name, value in (("device", self.device), ("seq", self.seq)) if value is not None]
         return f"{', '.join(where)}: {self.args[0]}" if where else str(self.args[0])
+
+    def proved_by(self, proof: Contradiction | None) -> PeerError:
+        """The same error with what proves it."""
+        self.proof = proof
+        return self
 
     def at(self, *, device: int | None = None, seq: int | None = None) -> PeerError:
         """The same error, placed: what is known already stays. Raise it again with a bare `raise`, not `from` itself."""

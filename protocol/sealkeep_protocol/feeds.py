@@ -51,6 +51,12 @@ class Feed:
         if author.removal is not None and header.seq > author.removal.seq:
             raise HistoryError("pinned", "its author was removed before it", **place)
 
+    def check_pinned(self, verified: VerifiedHeader, roster: Roster) -> None:
+        """At a removed device's pin stands the pinned header, and no other. Raises `HistoryError` (`pinned`)."""
+        removal, seq = roster.devices[self.device].removal, verified.header.seq
+        if removal is not None and seq == removal.seq and verified.id != removal.header_id:
+            raise HistoryError("pinned", "it is not the header that was pinned", device=self.device, seq=seq)
+
     def follow(self, verified: VerifiedHeader, roster: Roster, known: HeaderIds) -> Feed:
         """Check a verified header as a reader and return the feed after it.
 
@@ -58,9 +64,7 @@ class Feed:
         """
         header = verified.header
         self.check_link(header, roster)
-        removal = roster.devices[self.device].removal
-        if removal is not None and header.seq == removal.seq and verified.id != removal.header_id:
-            raise HistoryError("pinned", "it is not the header that was pinned", device=self.device, seq=header.seq)
+        self.check_pinned(verified, roster)
         heads = dict(self.heads)
         for head in header.heads:
             self._check_head(head, heads.get(head.device), header, roster, known)

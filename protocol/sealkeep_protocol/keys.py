@@ -89,6 +89,10 @@ class EpochKeys:
         return self._derive("epoch-link")
 
     @property
+    def checkpoint_key(self) -> bytes:
+        return self._derive("epoch-checkpoint")
+
+    @property
     def record_id_key(self) -> bytes:
         """Of the first epoch only (§3.4): it never rotates. Raises `ValueError` for another."""
         if self.number != 1:

@@ -78,6 +78,23 @@ class Refusal:
         return signed.sign("refusal", account, cbor.encode(core), key)
 
 
+def verify_refusal_alone(data: bytes, account: AccountId, identity: bytes) -> Refusal:
+    """Verify that this relay signed a refusal, whatever header it is for. Raises `HistoryError` (`refusal`)."""
+    try:
+        core = _verified_core(data, "refusal", account, identity, keys=range(6))
+        number, head = array(core[4], "a roster head", size=2)
+        return Refusal(
+            ObjectId(octets(core[1], "a header id")),
+            DeviceId(unsigned(core[2], "a device number", minimum=1, maximum=MAX_DEVICE)),
+            Seq(unsigned(core[3], "a seq", minimum=1, maximum=MAX_NUMBER)),
+            unsigned(number, "a roster entry's number", maximum=MAX_NUMBER),
+            ObjectId(octets(head, "a roster entry's id")),
+            octets(core[5], "an incarnation", size=INCARNATION_SIZE),
+        )
+    except PeerError as error:
+        raise HistoryError("refusal", f"the relay's refusal does not hold: {error.args[0]}") from error
+
+
 def verify_refusal(
     data: bytes,
     account: AccountId,
@@ -93,19 +110,7 @@ def verify_refusal(
 
     `roster` is the one that the device has verified itself. Raises `HistoryError` (`refusal`).
     """
-    try:
-        core = _verified_core(data, "refusal", account, identity, keys=range(6))
-        number, head = array(core[4], "a roster head", size=2)
-        refusal = Refusal(
-            ObjectId(octets(core[1], "a header id")),
-            DeviceId(unsigned(core[2], "a device number", minimum=1, maximum=MAX_DEVICE)),
-            Seq(unsigned(core[3], "a seq", minimum=1, maximum=MAX_NUMBER)),
-            unsigned(number, "a roster entry's number", maximum=MAX_NUMBER),
-            ObjectId(octets(head, "a roster entry's id")),
-            octets(core[5], "an incarnation", size=INCARNATION_SIZE),
-        )
-    except PeerError as error:
-        raise HistoryError("refusal", f"the relay's refusal does not hold: {error.args[0]}") from error
+    refusal = verify_refusal_alone(data, account, identity)
     # SEG-15: "A device MUST put another header at a seq only with a refusal by the relay's identity for its pending
     # header, that names a roster head beyond the header's own which the device has verified; it keeps the refusal. A
     # refusal of another incarnation than the one under which the header was first sent does not count."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import NoReturn
@@ -198,14 +198,19 @@ class Roster:
             *((device.number, device.keys.kem) for device in self.active_devices),
         ]
 
-    def check_wraps(self, wraps: list[bytes]) -> None:
-        """Check the wraps that come with the last entry. Raises `AuthenticationError` or `MalformedError`."""
+    def check_wraps(self, wraps: Sequence[bytes | None], *, all_of_them: bool = True) -> None:
+        """Check the wraps that come with the last entry; unless `all_of_them` are due, None stands for one that is lost.
+
+        Raises `AuthenticationError` or `MalformedError`.
+        """
         digests = self.last.digests if self.last is not None else ()
         # ROS-15: "A relay MUST accept a rotating entry only together with all its wraps."
-        if len(wraps) != len(digests):
-            raise MalformedError("malformed", f"{len(wraps)} wraps where {len(digests)} belong")
+        if len(wraps) != len(digests) or (all_of_them and None in wraps):
+            there = sum(wrapped is not None for wrapped in wraps)
+            raise MalformedError("malformed", f"{there} wraps where {len(digests)} belong")
         for wrapped, digest in zip(wraps, digests, strict=True):
-            check_wrap(wrapped, digest)
+            if wrapped is not None:
+                check_wrap(wrapped, digest)
 
     # The judgement
 

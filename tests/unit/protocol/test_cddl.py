@@ -20,7 +20,8 @@ import pytest
 
 from sealkeep_client.answers import EpochStaleError
 from sealkeep_client.transport import Credentials, HttpRelay
-from sealkeep_protocol import cbor, hybrid_kem, primitives, sealing, signed
+from sealkeep_protocol import cbor, checkpoint, hybrid_kem, primitives, sealing, signed
+from sealkeep_protocol.evidence import Contradiction, Evidence, EvidenceKind, Place
 from sealkeep_protocol.keys import EpochKeys, PrivateKeys
 from sealkeep_protocol.primitives import SigningKey
 from sealkeep_protocol.problems import PROBLEMS, TYPE_PREFIX
@@ -267,6 +268,49 @@ def test_statements(cddl: Cddl, entries: Entries) -> None:
     for rule, data in statements(entries):
         cddl.accept("signed-object", data)
         cddl.accept(rule, core_of(data))
+
+
+def test_evidence(cddl: Cddl, entries: Entries) -> None:
+    roster = (entries.genesis.entry, entries.added.entry)
+    header = segment(entries, SegmentClass.LIVE)[1].header
+    refusal = Refusal(ObjectId(HASH), DeviceId(1), Seq(2), 3, ObjectId(HASH), ID).sign(AccountId(HASH), RELAY)
+    by = (RELAY.public, refusal)
+    one, two = Place(1, 1), Place(2, 1)
+    for said in (
+        Contradiction(EvidenceKind.HEADERS, (one,), (header, header)),
+        Contradiction(EvidenceKind.HEADERS, (one,), (header, header), by),
+        Contradiction(EvidenceKind.VIEW, (one, two), (header, header)),
+        Contradiction(EvidenceKind.ROSTER, (), (entries.removed.entry,)),
+        Contradiction(EvidenceKind.REFUSAL, (one,), (header,), by),
+    ):
+        data = Evidence(roster, said).encode()
+        cddl.accept("evidence", data)
+        item = cbor2.loads(data)
+        for key in item.keys() - ({5} if said.kind is EvidenceKind.HEADERS else set()):
+            cddl.refuse("evidence", {other: part for other, part in item.items() if other != key})
+        for key, broken in (
+            (0, 2),
+            (1, 5),
+            (2, []),
+            (3, [[0, 1]]),
+            (3, [[1, 1]] * 3),
+            (4, []),
+            (4, [HASH]),
+            (5, [HASH]),
+        ):
+            cddl.refuse("evidence", {**item, key: broken})
+        cddl.refuse("evidence", {**item, 6: 1})
+
+
+def test_what_a_checkpoint_code_hashes(cddl: Cddl, entries: Entries, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[bytes] = []
+    monkeypatch.setattr(checkpoint, "mac", lambda _, data: hashed.append(data) or HASH)
+    roster = entries.removed.roster
+    heads = [Head(DeviceId(1), Seq(5), ObjectId(HASH)), Head(DeviceId(3), Seq(9), ObjectId(HASH))]
+    checkpoint.checkpoint_code(entries.removed.keys, roster, heads, ("able", "zone"))
+    cddl.accept("checkpoint-hashed", hashed[0])
+    for broken in variants(cbor2.loads(hashed[0])):
+        cddl.refuse("checkpoint-hashed", broken)
 
 
 def test_bodies(cddl: Cddl) -> None:
@@ -558,6 +602,7 @@ def test_broken_bodies_are_refused(cddl: Cddl, body: dict[Any, Any]) -> None:
     ("rule", "item"),
     [
         ("info", {1: [1], 2: [1], 3: HASH, 4: ID, 5: {"body_bytes": 5}, 6: []}),
+        ("copies-answer", {1: 7, 2: []}),
         ("account-answer", {1: HASH}),
         ("roster-answer", {1: 4}),
         ("challenge-post", [0, 1]),
@@ -579,6 +624,10 @@ def test_messages_of_the_interface(cddl: Cddl, rule: str, item: Any) -> None:
         broken = variants(item)
     for variant in broken:
         cddl.refuse(rule, variant)
+
+
+def test_a_restored_relay_may_say_so(cddl: Cddl) -> None:
+    cddl.accept("info", cbor2.dumps({1: [1], 2: [1], 3: HASH, 4: ID, 5: {}, 6: [], 7: [ID, 1_700_000_000_000]}))
 
 
 # --- a client and a relay, as they really talk ---------------------------------------------------------------------
@@ -619,7 +668,8 @@ class Recorder(HttpRelay):
                 content_type=response.content_type,
                 content=SimpleNamespace(readany=receiving),
             )
-        self.talk.append((method, path.rsplit("/", 1)[-1], bytes(sent), bytes(received)))
+        route = "copies/roster" if path.endswith("/copies/roster") else path.rsplit("/", 1)[-1]
+        self.talk.append((method, route, bytes(sent), bytes(received)))
 
 
 def items(data: bytes) -> list[bytes]:
@@ -637,6 +687,8 @@ MESSAGES_OF_ROUTES: dict[tuple[str, str], tuple[str | None, str]] = {
     ("POST", "challenge"): ("challenge-post", "challenge-answer"),
     ("POST", "token"): ("token-post", "token-answer"),
     ("POST", "segments"): ("append-item", "append-answer"),
+    ("POST", "copies/roster"): ("copied-entry", "roster-answer"),
+    ("POST", "copies"): ("copied-segment", "copies-answer"),
     ("GET", "heads"): (None, "heads"),
     ("GET", "changes"): (None, "page-item"),
     ("GET", "1"): (None, "page-item"),  # …/feeds/1
@@ -660,6 +712,9 @@ async def test_every_message_of_client_and_relay(cddl: Cddl, tmp_path: Path, ent
                 await client.append([(stale.header,)])
             cddl.accept("signed-object", refused.value.refusal)
             cddl.accept("refusal-core", core_of(refused.value.refusal))
+            again = (genesis.entry, [*genesis.wraps[:1], None])
+            await client.copy_roster(account, [again, (entries.added.entry, entries.added.wraps)])
+            await client.copy([(1, sealed.header, sealed.summary, sealed.body)])
             await client.roster(account, 0)
             await client.wraps()
             await client.heads()

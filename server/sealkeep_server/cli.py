@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -39,7 +40,7 @@ def _with_settings(command: Command) -> Command:
     return command
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
@@ -60,11 +61,17 @@ def _with_settings(command: Command) -> Command:
 @click.option("--json", "as_json", is_flag=True, help="Say where it listens as one JSON object.")
 @click.option("--debug", is_flag=True, envvar=_ENVIRONMENT + "DEBUG", help="Log everything, peers' input too.")
 @_with_settings
-def relay(data: Path, listen: tuple[str, int], as_json: bool, debug: bool, **values: float) -> None:
+@click.pass_context
+def relay(
+    ctx: click.Context, /, data: Path, listen: tuple[str, int], as_json: bool, debug: bool, **values: float
+) -> None:
     """Run a relay: one process, one directory, no other service.
 
     It keeps what devices send, and cannot read it. Stop it with SIGTERM or Ctrl-C.
     """
+    ctx.obj = data
+    if ctx.invoked_subcommand is not None:
+        return
     # Imported here, so that other commands of `sealkeep` need not load a server.
     from sealkeep_server import app, log
     from sealkeep_server.stores import OpenError
@@ -91,3 +98,21 @@ def relay(data: Path, listen: tuple[str, int], as_json: bool, debug: bool, **val
         app.run(data, *listen, settings, ready=ready)
     except OpenError as error:
         raise click.ClickException(str(error)) from error
+
+
+@relay.command()
+@click.pass_obj
+def restored(data: Path) -> None:
+    """Say that the data directory came from a backup. Once, before the relay starts again.
+
+    Devices that have seen more than the backup holds notice it in any case. This tells them why, and lets their owners
+    bring back with `sealkeep repair` what their devices still hold.
+    """
+    from sealkeep_server.stores import OpenError
+    from sealkeep_server.stores.sqlite import mark_restored
+
+    try:
+        incarnation = mark_restored(data, time.time_ns() // 1_000_000)
+    except OpenError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{data} has a new incarnation, {incarnation.hex()}: devices are told that it was restored.")

@@ -241,7 +241,8 @@ class RelayClient:
         assert self._http is not None
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         if body is not None:
-            named.setdefault("content-type", SEQUENCE if path.endswith("/segments") else CBOR)
+            is_sequence = path.endswith(("/segments", "/copies", "/copies/roster"))
+            named.setdefault("content-type", SEQUENCE if is_sequence else CBOR)
         async with self._http.request(method, self.url + path, data=body, headers=named) as response:
             return Answer(response.status, response.headers, await response.read())
 
@@ -280,6 +281,15 @@ class RelayClient:
 
     async def append(self, author: Author, *segments: SealedSegment) -> Answer:
         return await self.as_device(author, "POST", "segments", batch(segments))
+
+    async def copy(self, sender: Author, *copies: tuple[Author, SealedSegment]) -> Answer:
+        """Copy segments of any authors."""
+        items = (cbor.encode([a.number, s.header, s.summary, s.body, []]) for a, s in copies)
+        return await self.as_device(sender, "POST", "copies", b"".join(items))
+
+    async def copy_roster(self, owner: Owner, *items: tuple[bytes, Iterable[bytes | None]]) -> Answer:
+        body = b"".join(cbor.encode([entry, list(wraps)]) for entry, wraps in items)
+        return await self.request("POST", self.path(owner, "copies/roster"), body)
 
     async def page(self, author: Author, after: int = 0, parts: str = "bodies", more: str = "") -> Page:
         return Page.of(await self.changes(author, after, parts, more))

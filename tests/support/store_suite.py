@@ -25,11 +25,13 @@ import pytest
 from sealkeep_protocol.types import NO_ID, AccountId, DeviceId, ObjectId, Seq
 from sealkeep_server.stores import (
     ConflictError,
+    CopiedEntry,
     Entry,
     FeedHead,
     NewSegment,
     Parts,
     Pin,
+    RefusedError,
     RosterHead,
     Run,
     StagedBody,
@@ -124,6 +126,77 @@ class StoreSuite:
         assert await store.entries(one, 1, 10) == [entry(1)]
         assert await store.entries(one, 0, 1) == [entry(0)]
         assert [wrap.wrap for wrap in await store.wraps(one, 0)] == [b"w0"]
+
+    # The copy route
+
+    async def test_copied_entries_come_together_or_not_at_all(self, store: Store) -> None:
+        """VIE-09"""
+        one = await made(store)
+        copies = [
+            CopiedEntry(
+                identifier(n), entry(n), [Wrap(n, 0, b"w%d" % n)], [Pin(DeviceId(2), Seq(5), identifier(5), False)]
+            )
+            for n in (1, 2)
+        ]
+        with pytest.raises(ConflictError) as conflict:  # the last one keeps ROS-12
+            await store.copy_entries(one, 0, copies)
+        assert conflict.value.moved == "feed"
+        assert await store.roster_head(one) == RosterHead(0, identifier(0))
+        last = CopiedEntry(identifier(2), entry(2), [Wrap(2, 0, b"w2"), Wrap(2, 1, b"for 1")], [])
+        await store.copy_entries(one, 0, [copies[0], last])
+        assert await store.roster_head(one) == RosterHead(2, identifier(2))
+        assert await store.entries(one, 0, 9) == [entry(0), entry(1), entry(2)]
+        assert [wrap.wrap for wrap in await store.wraps(one, 0)] == [b"w0", b"w1", b"w2"]
+        assert [wrap.wrap for wrap in await store.wraps(one, 1)] == [b"for 1"]
+        for expected in (None, 0, 1):
+            with pytest.raises(ConflictError):
+                await store.copy_entries(one, expected, [last])
+
+    async def test_copied_entries_make_an_account(self, store: Store) -> None:
+        """VIE-09"""
+        copies = [CopiedEntry(identifier(n), entry(n), [Wrap(n, 0, b"w")], []) for n in (0, 1)]
+        await store.copy_entries(account(), None, copies)
+        assert await store.roster_head(account()) == RosterHead(1, identifier(1))
+
+    async def test_a_pin_in_copied_entries_cuts_what_lies_beyond(self, store: Store) -> None:
+        """VIE-09, ROS-12"""
+        one = await made(store)
+        await store.append(one, 0, start(), [segment(seq) for seq in (1, 2, 3)])
+        last = CopiedEntry(identifier(2), entry(2), [Wrap(2, 0, b"w2")], [])
+        for cut, fits in ((False, False), (True, True)):
+            removal = CopiedEntry(identifier(1), entry(1), [], [Pin(DeviceId(1), Seq(1), identifier(1), cut)])
+            if fits:
+                await store.copy_entries(one, 0, [removal, last])
+            else:
+                with pytest.raises(ConflictError):
+                    await store.copy_entries(one, 0, [removal, last])
+        assert (await store.feed_head(one, DeviceId(1))).seq == 1
+
+    async def test_what_was_refused_is_not_copied(self, store: Store) -> None:
+        """VIE-08: nor anything else of that feed with an older roster head."""
+        one = await made(store)
+        for n in (1, 2):
+            await store.append_entry(one, identifier(n), entry(n), [], [])
+        place = await store.refuse(one, DeviceId(1), Seq(1), 1)
+        assert place is not None
+        assert (place.stored, place.roster.number) == (None, 2)
+        for older in (0, 1):
+            with pytest.raises(RefusedError):
+                await store.append(one, 2, start(), [segment(1, roster=older), segment(2, roster=2)], copied=True)
+        await store.append(one, 2, start(2), [segment(1, roster=0)], copied=True)  # another feed
+        await store.append(one, 2, start(), [segment(1, roster=2)], copied=True)
+
+    async def test_only_what_is_refused_is_remembered(self, store: Store) -> None:
+        """VIE-08: neither a header that is stored, nor one that knows the roster's head."""
+        one = await made(store)
+        await store.append(one, 0, start(), [segment(1)])
+        await store.append_entry(one, identifier(1), entry(1), [], [])
+        place = await store.refuse(one, DeviceId(1), Seq(1), 0)
+        assert place is not None
+        assert place.stored is not None
+        assert await store.refuse(one, DeviceId(1), Seq(2), 1) is not None
+        await store.append(one, 1, after(segment(1)), [segment(2)], copied=True)
+        assert await store.refuse(account(9), DeviceId(1), Seq(1), 0) is None
 
     async def test_of_many_entries_at_once_one_wins(self, store: Store) -> None:
         one = await made(store)

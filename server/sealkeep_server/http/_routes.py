@@ -20,7 +20,7 @@ from sealkeep_server.http import _bodies
 from sealkeep_server.http._mailboxes import MAILBOX, MailboxRoutes
 from sealkeep_server.http._problems import problem_response
 from sealkeep_server.problems import ProblemError, is_fault, problem_of
-from sealkeep_server.service import Batch, Relay
+from sealkeep_server.service import Batch, Copied, CopiedBatch, Relay
 from sealkeep_server.stores import Parts
 
 Answer: TypeAlias = Awaitable[web.StreamResponse]
@@ -28,6 +28,7 @@ Answer: TypeAlias = Awaitable[web.StreamResponse]
 _PARTS = {"headers": Parts.HEADERS, "summaries": Parts.SUMMARIES, "bodies": Parts.BODIES}
 _MAX_NUMBER = (1 << 63) - 1
 _SMALL_BODY = 4096
+_LEAST_ENTRY = 128  # bytes
 _MAX_ITEMS = 128  # of a body that is one object: an entry and a wrap for each of 65 recipients
 _ETAG = re.compile(r'"(0|[1-9][0-9]{0,17})"')
 
@@ -46,6 +47,8 @@ class Routes:
         # REL-01 covers reserved routes too: what is not here is `not-found`.
         table: list[tuple[str, dict[str, Callable[..., Answer]]]] = [
             (f"{account}/segments", {"POST": self._append}),
+            (f"{account}/copies", {"POST": self._copy}),
+            (f"{account}/copies/roster", {"POST": self._copy_roster}),
             (f"{account}/changes", {"GET": self._changes}),
             (f"{account}/heads", {"GET": self._heads}),
             (f"{account}/feeds/(?P<device>[1-9][0-9]{{0,17}})", {"GET": self._feed}),
@@ -84,7 +87,7 @@ class Routes:
         if account is None:
             return await handler(request, **{name: int(value) for name, value in values.items()})
         identifier = AccountId(bytes.fromhex(account))
-        if handler in (self._roster, self._append_entry, self._challenge, self._token):
+        if handler in (self._roster, self._append_entry, self._copy_roster, self._challenge, self._token):
             return await handler(request, identifier)  # anybody's: it must not take a turn from the account's own
         with self._turn(identifier):
             if "device" in values:
@@ -204,8 +207,10 @@ class Routes:
     async def _append(self, request: web.BaseRequest, account: AccountId) -> web.Response:
         signer = await self._signer(request, account)
         _bodies.check_media_type(request, _bodies.SEQUENCE_TYPE)
+        return await self._take(self._relay.batch(account, signer), request)
+
+    async def _take(self, batch: Batch | CopiedBatch, request: web.BaseRequest) -> web.Response:
         with self._transfer():
-            batch = self._relay.batch(account, signer)
             try:
                 await self._fill(batch, request)
                 appended = await batch.finish()
@@ -215,7 +220,7 @@ class Routes:
                     log.fault("append-fault", batch.fault)
         return _cbor(cbor.encode({1: appended.last_seq, 2: appended.receipts}))
 
-    async def _fill(self, batch: Batch, request: web.BaseRequest) -> None:
+    async def _fill(self, batch: Batch | CopiedBatch, request: web.BaseRequest) -> None:
         reader = SequenceReader(limit=self._settings.item_bytes)
         try:
             async for chunk in _bodies.chunks(request, self._settings, self._settings.body_bytes):
@@ -227,6 +232,25 @@ class Routes:
             reader.finish()
         except (PeerError, ProblemError) as error:
             batch.end(error)
+
+    # §11.4
+
+    async def _copy(self, request: web.BaseRequest, account: AccountId) -> web.Response:
+        signer = await self._signer(request, account)
+        _bodies.check_media_type(request, _bodies.SEQUENCE_TYPE)
+        return await self._take(self._relay.copies(account, signer), request)
+
+    async def _copy_roster(self, request: web.BaseRequest, account: AccountId) -> web.Response:
+        _bodies.check_media_type(request, _bodies.SEQUENCE_TYPE)
+        limit = self._settings.object_bytes
+        reader, items = SequenceReader(limit=limit), list[Copied]()
+        with self._transfer():
+            async for chunk in _bodies.chunks(request, self._settings, limit):
+                items += [_copied(item) for item in reader.feed(chunk)]
+            reader.finish()
+            if not items:
+                raise ProblemError("malformed", "There is no entry.")
+            return _cbor(cbor.encode({1: await self._relay.accounts.copy(account, items)}))
 
     # §8.5
 
@@ -256,6 +280,16 @@ class Routes:
     async def _heads(self, request: web.BaseRequest, account: AccountId) -> web.Response:
         await self._signer(request, account)
         return _cbor(await self._relay.heads(account))
+
+
+def _copied(item: cbor.Item) -> Copied:
+    if isinstance(item, list) and len(item) == 2:
+        entry, wraps = item
+        are_wraps = isinstance(wraps, list) and all(wrap is None or isinstance(wrap, bytes) for wrap in wraps)
+        # No entry is so short; and many items that are nothing would take much more room than their bytes.
+        if isinstance(entry, bytes) and len(entry) >= _LEAST_ENTRY and are_wraps and len(wraps) <= _MAX_ITEMS:
+            return Copied(entry, tuple(wraps))
+    raise ProblemError("malformed", "An item here is [entry, [wrap or null, …]].")
 
 
 def _cbor(body: bytes, *, status: int = 200, media: str = _bodies.MEDIA_TYPE) -> web.Response:

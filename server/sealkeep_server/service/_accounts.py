@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from sealkeep_protocol import signed
 from sealkeep_protocol.errors import HistoryError, PeerError
-from sealkeep_protocol.roster import Roster, Signer, decode_entry
+from sealkeep_protocol.roster import MAX_ENTRY, Roster, Signer, decode_entry
 from sealkeep_protocol.types import AccountId, DeviceId, ObjectId, Seq
 from sealkeep_server.problems import ProblemError
 from sealkeep_server.service._entry_limit import EntryLimit, Logged
-from sealkeep_server.stores import ConflictError, DamagedError, Entry, Pin, Store, Wrap
+from sealkeep_server.stores import ConflictError, CopiedEntry, DamagedError, Entry, Pin, Store, Wrap
 
 CLOSING_SECONDS = 30 * 24 * 3600  # §5.4
 DISPUTE_SECONDS = 7 * 24 * 3600  # §5.4
 _ENTRIES_AT_ONCE = 8  # up to 130 KiB each
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """An entry that comes through the copy route, with a wrap, or None, for each of its digests."""
+
+    entry: bytes
+    wraps: tuple[bytes | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +209,51 @@ class Accounts:
                 headers={"Retry-After": str(seconds)},
             )
 
+    async def copy(self, account: AccountId, items: Sequence[Copied]) -> int:
+        """Take consecutive entries that were signed before, behind those of them that are here; returns the number of the
+        roster's head. Raises `PeerError`, or `ProblemError` as `append` does, and `fork` where another entry is here."""
+        while True:
+            head = await self._store.roster_head(account)
+            state = None if head is None else await self.get(account)
+            first = _number(items[0].entry)
+            if first > (0 if state is None else state.roster.number + 1):
+                raise ProblemError("roster-conflict", "Entries before these are not here.")
+            here = await self._store.entries(account, first, len(items)) if state is not None else []
+            if any(stored.entry != item.entry for stored, item in zip(here, items, strict=False)):
+                raise ProblemError("fork", "Another entry stands there already.")
+            if state is not None and len(here) == len(items):
+                return state.roster.number
+            copied, after = await self._judge_copies(account, state, items[len(here) :])
+            try:
+                await self._store.copy_entries(account, None if state is None else state.roster.number, copied)
+            except ConflictError as conflict:
+                if conflict.moved == "feed":
+                    raise ProblemError("pinned", "The feeds here do not end where these entries say.") from None
+                continue  # judged against what the other one left
+            self._keep(after)
+            return after.roster.number
+
+    async def _judge_copies(
+        self, account: AccountId, state: Account | None, items: Sequence[Copied]
+    ) -> tuple[list[CopiedEntry], Account]:
+        after, copied = state, []
+        for item in items:
+            # VIE-09: "A relay MUST take copied entries in one transaction or not at all, judge each by §5, …"
+            roster = Roster.genesis(item.entry) if after is None else _judge(after.roster, item.entry)
+            if roster.account != account:
+                raise ProblemError("invalid", "The genesis is another account's.")
+            # VIE-09: "… and require that the last one is new, comes with all its wraps …"
+            roster.check_wraps(item.wraps, all_of_them=item is items[-1])
+            entry = Entry(roster.number, item.entry, self._now_ms())
+            copied.append(CopiedEntry(roster.head, entry, _wraps(roster, item.wraps), _pins(roster)))
+            after = Account.after(after, roster, entry)
+            await asyncio.sleep(0)  # many entries must not keep others waiting
+        if after is None:
+            raise ProblemError("malformed", "There is no entry.")
+        if state is not None:
+            self._check_limit(state, _known_ancestor(state.roster, after))
+        return copied, after
+
     async def entries(self, account: AccountId, first: int) -> tuple[int, AsyncIterator[list[bytes]]]:
         """The number of the roster's head, and the entries from number `first` up to it, some at a time."""
         head = await self._store.roster_head(account)
@@ -218,6 +272,23 @@ class Accounts:
         return int(self._now() * 1000)
 
 
+def _known_ancestor(roster: Roster, after: Account) -> Logged:
+    """Who signed the last entry; where that one has just been copied itself, who of this roster it descends from."""
+    last = after.log[-1]
+    signer = last.signer
+    while True:
+        members = after.roster.recovery_keys if signer.is_recovery else after.roster.devices
+        member = members[signer.number]
+        if member.added_at <= roster.number:
+            return Logged(signer, last.accepted)
+        signer = member.added_by
+
+
+def _number(data: bytes) -> int:
+    """The number that an entry gives itself. Raises `MalformedError`."""
+    return decode_entry(signed.decode_payload(signed.split(data, limit=MAX_ENTRY)[0])).number
+
+
 def _judge(roster: Roster, data: bytes) -> Roster:
     try:
         return roster.append(data)
@@ -231,12 +302,12 @@ def _judge(roster: Roster, data: bytes) -> Roster:
         raise
 
 
-def _wraps(roster: Roster, wraps: list[bytes]) -> list[Wrap]:
+def _wraps(roster: Roster, wraps: Sequence[bytes | None]) -> list[Wrap]:
     if not wraps:
         return []
     # ROS-08 gives their order.
     recipients = [recipient for recipient, _ in roster.recipients()]
-    return [Wrap(roster.number, recipient, wrap) for recipient, wrap in zip(recipients, wraps, strict=True)]
+    return [Wrap(roster.number, to, wrap) for to, wrap in zip(recipients, wraps, strict=True) if wrap is not None]
 
 
 def _pins(roster: Roster) -> list[Pin]:

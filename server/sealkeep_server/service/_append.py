@@ -80,6 +80,7 @@ class Batch:
         self._identity = identity
         self._account = account
         self._device = device
+        self._sender = device  # who must be active; the author himself
         self._limit = limit
         self._count = 0
         self._last_seq = 0  # of the item before
@@ -119,6 +120,11 @@ class Batch:
             return Appended((await self._look()).feed.seq, self._receipts)
         raise self._problem or ProblemError("malformed", "A batch has one item at least.")
 
+    @property
+    def problem(self) -> ProblemError | None:
+        """What ended the prefix, if anything did."""
+        return self._problem
+
     async def abandon(self) -> None:
         """Let go of bodies that found no segment."""
         if self._commit is not None:
@@ -126,6 +132,25 @@ class Batch:
         tasks = [pending.body for pending in self._pending if isinstance(pending.body, asyncio.Task)]
         self._pending = []
         await self._discard(tasks)
+
+    # What another way in does otherwise (`_copying`)
+
+    async def _author_key(self, _: Account) -> bytes:
+        return await self._accounts.signer_key(self._account, Signer.device(self._device))
+
+    def _judge(self, verified: VerifiedHeader, head: FeedHead, state: Account) -> None:
+        """Judge a header that is not stored and whose seq is free, in the order of §6.6. Raises `PeerError` or
+        `ProblemError`."""
+        header = verified.header
+        if header.roster > state.roster.number:
+            raise ProblemError("roster-conflict", f"The roster's head is entry {state.roster.number}.")
+        if header.epoch != state.roster.epoch and header.roster < state.roster.number:
+            raise _StaleError(verified)
+        # So what is left is of the current epoch (SEG-14): an older one's roster head is an older one too.
+        judge_next(verified, head, state)
+
+    async def _append(self, roster: int, after: FeedHead, segments: Sequence[NewSegment]) -> int:
+        return await self._store.append(self._account, roster, after, segments)
 
     # One item
 
@@ -136,7 +161,7 @@ class Batch:
         header_bytes, summary, body = _shape(item)
         view = await self._look()
         judged = self._judged or view.feed
-        key = await self._accounts.signer_key(self._account, Signer.device(self._device))
+        key = await self._author_key(view.state)
         # REL-08: "A relay MUST check of every header all that §6 lets it see without a key: frame, signature, address,
         # chain, roster head, epoch, pin, lengths, hashes, buckets."  The frame, the signature, the device of the address
         # and the bucket are checked here, the rest in `_judge`; the seq of the address is the header's place in the batch.
@@ -158,7 +183,7 @@ class Batch:
                 return
             view = await self._look(anew=True)
             judged = view.feed
-        _judge(verified, judged, view.state)
+        self._judge(verified, judged, view.state)
         if summary is None or body is None:
             raise ProblemError("invalid", "A header of the current epoch comes with its summary and body.")
         check_parts(header, summary=summary, body=body)
@@ -175,7 +200,7 @@ class Batch:
         """The view, read where there is none yet. The roster first: a feed's head that is newer than it does no harm."""
         if self._view is None or anew:
             state = await self._accounts.open(self._account)
-            if state.roster.signing_key(Signer.device(self._device)) is None:
+            if state.roster.signing_key(Signer.device(self._sender)) is None:
                 # Removed since the request began: that comes before whatever else is wrong by now (REL-06).
                 raise ProblemError("revoked", "The account's roster, which needs no token, shows why.")
             self._view = _View(state, await self._store.feed_head(self._account, self._device))
@@ -242,7 +267,7 @@ class Batch:
                 segments = [await pending.segment() for pending in kept]
                 try:
                     # SEG-18: "A relay MUST answer an append only after header, summary and body are durable."
-                    first = await self._store.append(self._account, view.state.roster.number, view.feed, segments)
+                    first = await self._append(view.state.roster.number, view.feed, segments)
                 except ConflictError:
                     kept = await self._judge_again(kept)
                     continue
@@ -264,7 +289,7 @@ class Batch:
                 if pending.verified.header.seq <= head.seq and not rest:
                     await self._known(pending.verified)
                 else:
-                    _judge(pending.verified, head, view.state)
+                    self._judge(pending.verified, head, view.state)
                     rest.append(pending)
                     head = _head(pending.verified)
         except Exception as error:
@@ -289,7 +314,8 @@ class Batch:
         # SEG-14: "A relay MUST refuse a header of another epoch than the current one, in the transaction of the append
         # itself, and MUST sign a refusal only for a header that is not stored and whose roster head is below the roster's
         # head at that moment."  This look is one moment: with its roster, no header of an older epoch can come after it.
-        place = await self._store.place(self._account, self._device, header.seq)
+        # VIE-08: what is answered here is remembered before it is signed.
+        place = await self._store.refuse(self._account, self._device, header.seq, header.roster)
         if place is None:
             return
         if place.stored is not None:
@@ -326,18 +352,12 @@ def _head(verified: VerifiedHeader) -> FeedHead:
     return FeedHead(header.device, header.seq, verified.id, header.roster)
 
 
-def _judge(verified: VerifiedHeader, head: FeedHead, state: Account) -> None:
-    """Judge a header that is not stored and whose seq is free, in the order of §6.6. Raises `PeerError` or
-    `ProblemError`."""
+def judge_next(verified: VerifiedHeader, head: FeedHead, state: Account) -> None:
+    """Judge whether a header is the next of its feed by its own roster head. Raises `PeerError` or `ProblemError`."""
     header = verified.header
-    if header.roster > state.roster.number:
-        raise ProblemError("roster-conflict", f"The roster's head is entry {state.roster.number}.")
-    if header.epoch != state.roster.epoch and header.roster < state.roster.number:
-        raise _StaleError(verified)
     # SEG-02: "A header's seq MUST be one more than that of the header before it in its feed, and `previous` MUST be that
     # header's id."
     if header.seq != head.seq + 1 or header.previous != head.header_id:
         raise ProblemError("gap", f"The feed's head is seq {head.seq}.")
     # SEG-03, SEG-04 and SEG-05 are checked by the code that readers run.
-    # So what is left is of the current epoch (SEG-14): an older one's roster head is an older one too.
     Feed(head.device, head.seq, head.header_id, head.roster).check_link(header, state.roster)

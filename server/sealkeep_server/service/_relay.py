@@ -14,6 +14,7 @@ from sealkeep_server.problems import ProblemError
 from sealkeep_server.service import _reading
 from sealkeep_server.service._accounts import Accounts
 from sealkeep_server.service._append import Batch
+from sealkeep_server.service._copying import CopiedBatch
 from sealkeep_server.service._entry_limit import EntryLimit
 from sealkeep_server.service._mailboxes import Mailboxes
 from sealkeep_server.service._tokens import Token, Tokens
@@ -60,9 +61,17 @@ class Relay:
             challenge_seconds=settings.challenge_seconds,
             token_seconds=settings.token_seconds,
         )
-        self._info = cbor.encode(
-            {1: VERSIONS, 2: SUITES, 3: identity.public, 4: store.incarnation, 5: settings.announced(), 6: []}
-        )
+        info: dict[int, cbor.Item] = {
+            1: VERSIONS,
+            2: SUITES,
+            3: identity.public,
+            4: store.incarnation,
+            5: settings.announced(),
+            6: [],
+        }
+        if store.restored is not None:
+            info[7] = list(store.restored)
+        self._info = cbor.encode(info)
 
     def info(self) -> bytes:
         """§8.1, encoded."""
@@ -88,6 +97,14 @@ class Relay:
         if signer.is_recovery:
             raise ProblemError("forbidden", "Only a device writes segments.")
         return Batch(
+            self.accounts, self.store, self.identity, account, DeviceId(signer.number), self.settings.batch_items
+        )
+
+    def copies(self, account: AccountId, signer: Signer) -> CopiedBatch:
+        """Begin to take copies of segments from the signer."""
+        if signer.is_recovery:
+            raise ProblemError("forbidden", "Only a device copies segments.")
+        return CopiedBatch(
             self.accounts, self.store, self.identity, account, DeviceId(signer.number), self.settings.batch_items
         )
 

@@ -2,6 +2,7 @@
 
 from sealkeep_server.stores._interface import (
     ConflictError,
+    CopiedEntry,
     DamagedError,
     Entry,
     FeedHead,
@@ -14,6 +15,7 @@ from sealkeep_server.stores._interface import (
     Pin,
     Place,
     Placed,
+    RefusedError,
     RosterHead,
     Run,
     StagedBody,
@@ -26,6 +28,7 @@ from sealkeep_server.stores._interface import (
 
 __all__ = [
     "ConflictError",
+    "CopiedEntry",
     "DamagedError",
     "Entry",
     "FeedHead",
@@ -38,6 +41,7 @@ __all__ = [
     "Pin",
     "Place",
     "Placed",
+    "RefusedError",
     "RosterHead",
     "Run",
     "StagedBody",

@@ -25,6 +25,10 @@ class StoreError(Exception):
     """Base of what stores raise. No message holds an id or content."""
 
 
+class RefusedError(StoreError):
+    """The copy of a header that this store may have signed a refusal for (VIE-08)."""
+
+
 class ConflictError(StoreError):
     """The state that a write was judged against is not the present one: read again, judge again."""
 
@@ -95,6 +99,16 @@ class Pin:
     seq: Seq
     header_id: ObjectId
     cut: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CopiedEntry:
+    """A judged entry on its way in through the copy route, with the wraps that came with it and the pins it sets."""
+
+    entry_id: ObjectId
+    entry: Entry
+    wraps: Sequence[Wrap]
+    pins: Sequence[Pin]
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +214,10 @@ class Store(Protocol):
         """16 bytes drawn when the store was made (spec §8.1)."""
 
     @property
+    def restored(self) -> tuple[bytes, int] | None:
+        """The incarnation before this one, and when it ended (ms since 1970), where this store came from a backup."""
+
+    @property
     def inline_bytes(self) -> int:
         """Bodies up to this size need no staging."""
 
@@ -231,6 +249,13 @@ class Store(Protocol):
         Raises `ConflictError`: `roster` where the head is another, `feed` where a pin does not hold.
         """
 
+    async def copy_entries(self, account: AccountId, expected: int | None, entries: Sequence[CopiedEntry]) -> None:
+        """Store entries that follow number `expected` (None: the account is made), all or none.
+
+        Pins of all but the last may lie beyond their feed's head. Raises `ConflictError` as `create_account` and
+        `append_entry` do.
+        """
+
     async def wraps(self, account: AccountId, recipient: int) -> list[Wrap]:
         """The wraps kept for a recipient, ascending by entry: one at most for a device, all for 0."""
 
@@ -242,16 +267,29 @@ class Store(Protocol):
     async def place(self, account: AccountId, device: DeviceId, seq: Seq) -> Place | None:
         """Look at an address; None for an unknown account."""
 
+    async def refuse(self, account: AccountId, device: DeviceId, seq: Seq, roster: int) -> Place | None:
+        """Look at an address, and where no header stands there and `roster` lies below the roster's head, remember for
+        the feed that a header was refused for that head: durable when this returns. None for an unknown account."""
+
     async def stage(self, body: bytes) -> StagedBody:
         """Make a body durable ahead of its segment, without holding any lock."""
 
     async def discard(self, staged: Sequence[StagedBody]) -> None:
         """Forget bodies that will not be appended."""
 
-    async def append(self, account: AccountId, roster: int, after: FeedHead, segments: Sequence[NewSegment]) -> int:
+    async def append(
+        self,
+        account: AccountId,
+        roster: int,
+        after: FeedHead,
+        segments: Sequence[NewSegment],
+        *,
+        copied: bool = False,
+    ) -> int:
         """Store segments that follow `after` in its feed, all or none; returns the position of the first.
 
-        Raises `ConflictError`: `roster` where its head is not number `roster`, `feed` where the feed's head is another.
+        Raises `ConflictError`: `roster` where its head is not number `roster`, `feed` where the feed's head is another;
+        `RefusedError` where they are `copied` and one's roster head lies below what `refuse` remembers for the feed.
         Staged bodies are used up by success, and only then.
         """
 

@@ -15,11 +15,21 @@ from pathlib import Path
 from sealkeep_server.stores import _mailboxes
 from sealkeep_server.stores._interface import OpenError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 APPLICATION_ID = 0x5EA17EE9  # marks the file as a relay's database for `file(1)` and for us
 INCARNATION_SIZE = 16
 
-_TABLES = """
+_REFUSED = """
+-- The greatest number of a roster head for which a header of the feed was refused in this incarnation (VIE-08).
+CREATE TABLE refused (
+    account BLOB NOT NULL,
+    device INTEGER NOT NULL,
+    roster INTEGER NOT NULL,
+    PRIMARY KEY (account, device)
+) WITHOUT ROWID;
+"""
+
+_TABLES = f"""
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE account (
@@ -73,10 +83,10 @@ CREATE TABLE segment (
 
 -- For the sweep of files that no row names.
 CREATE INDEX segment_object ON segment (object) WHERE object IS NOT NULL;
-"""
+{_REFUSED}"""
 
 # What leads from the version of its key to the next. A step that was published never changes.
-_STEPS = {1: _mailboxes.TABLES}
+_STEPS = {1: _mailboxes.TABLES, 2: _REFUSED}
 
 
 def open_database(path: Path) -> tuple[sqlite3.Connection, bytes]:
@@ -140,6 +150,35 @@ def _create(connection: sqlite3.Connection) -> None:
 def _migrate(connection: sqlite3.Connection, version: int) -> None:
     steps = "".join(_STEPS[step] for step in range(version, SCHEMA_VERSION))
     connection.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT")
+
+
+def mark_restored(path: Path, now: int) -> bytes:
+    """Give a store that came from a backup a new incarnation, and note which it had; `now` in ms. Returns the new one.
+
+    Raises `OpenError`.
+    """
+    connection, before = open_database(path)
+    try:
+        incarnation = secrets.token_bytes(INCARNATION_SIZE)
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("UPDATE meta SET value = ? WHERE name = 'incarnation'", (incarnation,))
+        connection.execute("INSERT OR REPLACE INTO meta VALUES ('before', ?)", (before + now.to_bytes(8, "big"),))
+        connection.execute("DELETE FROM refused")  # what is remembered is of one incarnation
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise OpenError(f"{path}: {error}") from error
+    finally:
+        connection.close()
+    return incarnation
+
+
+def read_restored(connection: sqlite3.Connection) -> tuple[bytes, int] | None:
+    """The incarnation before this one, and when it ended."""
+    found = connection.execute("SELECT value FROM meta WHERE name = 'before'").fetchone()
+    if found is None:
+        return None
+    value = bytes(found[0])
+    return value[:INCARNATION_SIZE], int.from_bytes(value[INCARNATION_SIZE:], "big")
 
 
 def configure(connection: sqlite3.Connection) -> None:

@@ -10,6 +10,7 @@ from sealkeep_protocol.types import NO_ID, AccountId, DeviceId, ObjectId, Seq
 from sealkeep_server.stores._bodies import BodyFiles
 from sealkeep_server.stores._interface import (
     ConflictError,
+    CopiedEntry,
     Entry,
     FeedHead,
     Heads,
@@ -18,6 +19,7 @@ from sealkeep_server.stores._interface import (
     Pin,
     Place,
     Placed,
+    RefusedError,
     RosterHead,
     Run,
     StagedBody,
@@ -59,6 +61,23 @@ def append_entry(
     for pin in pins:
         _pin(tx, account, pin)
     _insert_entry(tx, account, entry, wraps)
+
+
+def copy_entries(tx: Transaction, account: AccountId, expected: int | None, entries: Sequence[CopiedEntry]) -> None:
+    # VIE-09: "A relay MUST take copied entries in one transaction or not at all, …"
+    first, *others = entries
+    for place, copied in enumerate(entries):
+        if place == 0 and expected is None:
+            create_account(tx, account, first.entry_id, first.entry, first.wraps)
+            continue
+        # VIE-09: "… and keeps ROS-12; a pin in the entries before it may lie beyond the feed's head."
+        is_last = place == len(others)
+        pins = [pin for pin in copied.pins if is_last or _reached(tx, account, pin)]
+        append_entry(tx, account, copied.entry_id, copied.entry, copied.wraps, pins)
+
+
+def _reached(tx: Transaction, account: AccountId, pin: Pin) -> bool:
+    return feed_head(tx.connection, account, pin.device).seq >= pin.seq
 
 
 def _insert_entry(tx: Transaction, account: AccountId, entry: Entry, wraps: Sequence[Wrap]) -> None:
@@ -107,7 +126,29 @@ def _cut(tx: Transaction, account: AccountId, pin: Pin) -> None:
             tx.erase(number)
 
 
-def append(tx: Transaction, account: AccountId, roster: int, after: FeedHead, segments: Sequence[NewSegment]) -> int:
+def refuse(tx: Transaction, account: AccountId, device: DeviceId, seq: Seq, roster: int) -> Place | None:
+    found = _place(tx.connection, account, device, seq)
+    if found is not None and found.stored is None and roster < found.roster.number:
+        # VIE-08: "A relay MUST remember, for each feed, the greatest roster number that it has named in a refusal within
+        # its incarnation, durably before it signs the refusal, …"
+        tx.connection.execute(
+            "INSERT INTO refused VALUES (?, ?, ?) ON CONFLICT (account, device) DO UPDATE SET roster = excluded.roster",
+            (account, device, found.roster.number),
+        )
+    return found
+
+
+def append(
+    tx: Transaction,
+    account: AccountId,
+    roster: int,
+    after: FeedHead,
+    segments: Sequence[NewSegment],
+    copied: bool,
+) -> int:
+    # VIE-08: "… and MUST NOT take through the copy route a header of that feed whose roster head is below it."
+    if copied and segments[0].roster < _refused(tx, account, after.device):  # they do not go back along a feed
+        raise RefusedError
     # SEG-14: "A relay MUST refuse a header of another epoch than the current one, in the transaction of the append
     # itself, and MUST sign a refusal only for a header that is not stored and whose roster head is below the roster's
     # head at that moment."  The epoch was judged against roster entry `roster`: it must still be the head.
@@ -128,6 +169,13 @@ def append(tx: Transaction, account: AccountId, roster: int, after: FeedHead, se
         (_row(tx, account, after.device, first + index, segment) for index, segment in enumerate(segments)),
     )
     return first
+
+
+def _refused(tx: Transaction, account: AccountId, device: DeviceId) -> int:
+    row = tx.connection.execute(
+        "SELECT roster FROM refused WHERE account = ? AND device = ?", (account, device)
+    ).fetchone()
+    return row[0] if row else 0
 
 
 def _move_head(tx: Transaction, account: AccountId, after: FeedHead, last: NewSegment) -> None:
@@ -203,16 +251,20 @@ def feed_head(connection: sqlite3.Connection, account: AccountId, device: Device
 
 def place(connection: sqlite3.Connection, account: AccountId, device: DeviceId, seq: Seq) -> Place | None:
     with _snapshot(connection):
-        roster = roster_head(connection, account)
-        if roster is None:
-            return None
-        head = feed_head(connection, account, device)
-        row = None
-        if seq <= head.seq:
-            row = connection.execute(
-                "SELECT header_id, position FROM segment WHERE account = ? AND device = ? AND seq = ?",
-                (account, device, seq),
-            ).fetchone()
+        return _place(connection, account, device, seq)
+
+
+def _place(connection: sqlite3.Connection, account: AccountId, device: DeviceId, seq: Seq) -> Place | None:
+    roster = roster_head(connection, account)
+    if roster is None:
+        return None
+    head = feed_head(connection, account, device)
+    row = None
+    if seq <= head.seq:
+        row = connection.execute(
+            "SELECT header_id, position FROM segment WHERE account = ? AND device = ? AND seq = ?",
+            (account, device, seq),
+        ).fetchone()
     return Place(roster, head, Placed(ObjectId(row[0]), row[1]) if row else None)
 
 

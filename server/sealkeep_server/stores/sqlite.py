@@ -19,6 +19,7 @@ from sealkeep_server.stores import _mailboxes, _schema, _sql
 from sealkeep_server.stores._bodies import BodyFiles
 from sealkeep_server.stores._cache import WrittenCache
 from sealkeep_server.stores._interface import (
+    CopiedEntry,
     Entry,
     FeedHead,
     Heads,
@@ -48,12 +49,21 @@ class SqliteStore:
     Made by `open`; raises `OpenError`. Reads run on a few threads with a connection each, writes on `GroupWriter`'s.
     """
 
-    def __init__(self, data: Path, settings: Settings, lock: int, writer: GroupWriter, incarnation: bytes) -> None:
+    def __init__(
+        self,
+        data: Path,
+        settings: Settings,
+        lock: int,
+        writer: GroupWriter,
+        incarnation: bytes,
+        restored: tuple[bytes, int] | None = None,
+    ) -> None:
         self._database = _database(data)
         self._settings = settings
         self._lock = lock
         self._writer = writer
         self._incarnation = incarnation
+        self._restored = restored
         self._bodies = writer.bodies
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-reader")
         self._stagers = ThreadPoolExecutor(_STAGERS, thread_name_prefix="store-stager")
@@ -74,6 +84,7 @@ class SqliteStore:
             raise OpenError(f"{data}: {error.strerror or error}") from error
         try:
             connection, incarnation = _schema.open_database(_database(data))
+            restored = _schema.read_restored(connection)
             bodies = BodyFiles(data)
             writer = GroupWriter(
                 connection,
@@ -87,11 +98,15 @@ class SqliteStore:
         except BaseException:
             os.close(lock)
             raise
-        return cls(data, settings, lock, writer, incarnation)
+        return cls(data, settings, lock, writer, incarnation, restored)
 
     @property
     def incarnation(self) -> bytes:
         return self._incarnation
+
+    @property
+    def restored(self) -> tuple[bytes, int] | None:
+        return self._restored
 
     @property
     def inline_bytes(self) -> int:
@@ -149,6 +164,17 @@ class SqliteStore:
             done=done,
         )
 
+    async def copy_entries(self, account: AccountId, expected: int | None, entries: Sequence[CopiedEntry]) -> None:
+        def done() -> None:
+            last = entries[-1]
+            self._roster_heads.put(account, RosterHead(last.entry.number, last.entry_id))
+            for pin in (pin for copied in entries for pin in copied.pins):
+                self._feed_heads.drop((account, pin.device))
+
+        await self._writer.submit(
+            partial(_sql.copy_entries, account=account, expected=expected, entries=entries), done=done
+        )
+
     async def wraps(self, account: AccountId, recipient: int) -> list[Wrap]:
         return await self._read(partial(_sql.wraps, account=account, recipient=recipient))
 
@@ -163,6 +189,9 @@ class SqliteStore:
     async def place(self, account: AccountId, device: DeviceId, seq: Seq) -> Place | None:
         return await self._read(partial(_sql.place, account=account, device=device, seq=seq))
 
+    async def refuse(self, account: AccountId, device: DeviceId, seq: Seq, roster: int) -> Place | None:
+        return await self._writer.submit(partial(_sql.refuse, account=account, device=device, seq=seq, roster=roster))
+
     async def stage(self, body: bytes) -> StagedBody:
         return await self._in(self._stagers, partial(self._bodies.stage, body))
 
@@ -170,11 +199,19 @@ class SqliteStore:
         if staged:
             await self._in(self._stagers, partial(self._bodies.discard, staged))
 
-    async def append(self, account: AccountId, roster: int, after: FeedHead, segments: Sequence[NewSegment]) -> int:
+    async def append(
+        self,
+        account: AccountId,
+        roster: int,
+        after: FeedHead,
+        segments: Sequence[NewSegment],
+        *,
+        copied: bool = False,
+    ) -> int:
         last = segments[-1]
         head = FeedHead(after.device, last.seq, last.header_id, last.roster)
         return await self._writer.submit(
-            partial(_sql.append, account=account, roster=roster, after=after, segments=segments),
+            partial(_sql.append, account=account, roster=roster, after=after, segments=segments, copied=copied),
             done=lambda: self._feed_heads.put((account, after.device), head),
         )
 
@@ -242,6 +279,23 @@ class SqliteStore:
             connection = self._local.connection = _schema.open_reader(self._database)
             self._opened.append(connection)
         return connection
+
+
+def mark_restored(data: Path, now: int) -> bytes:
+    """Say of a data directory that it came from a backup: it gets a new incarnation, which is returned (spec §11.5).
+
+    `now` in ms since 1970. Raises `OpenError` where there is no store, or a relay has it open.
+    """
+    if not _database(data).is_file():
+        raise OpenError(f"{data} holds no relay")
+    try:
+        lock = _lock(data)
+    except OSError as error:
+        raise OpenError(f"{data}: {error.strerror or error}") from error
+    try:
+        return _schema.mark_restored(_database(data), now)
+    finally:
+        os.close(lock)
 
 
 def _database(data: Path) -> Path:

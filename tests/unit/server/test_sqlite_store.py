@@ -11,11 +11,24 @@ from pathlib import Path
 
 import pytest
 
+from sealkeep_protocol.types import DeviceId, Seq
 from sealkeep_server.settings import Settings
 from sealkeep_server.stores import DamagedError, OpenError, Parts, Store, UnavailableError
-from sealkeep_server.stores.sqlite import SqliteStore
+from sealkeep_server.stores.sqlite import SqliteStore, mark_restored
 from support.mailbox_suite import MailboxSuite
-from support.store_suite import LARGE, SMALL, StoreSuite, account, after, everything, made, segment, start
+from support.store_suite import (
+    LARGE,
+    SMALL,
+    StoreSuite,
+    account,
+    after,
+    entry,
+    everything,
+    identifier,
+    made,
+    segment,
+    start,
+)
 
 
 class SqliteEngine:
@@ -53,7 +66,7 @@ async def test_a_store_of_the_first_schema_gets_its_mailboxes(tmp_path: Path) ->
     incarnation = store.incarnation
     await store.close()
     with contextlib.closing(sqlite3.connect(tmp_path / "relay.db", isolation_level=None)) as database:
-        database.executescript("DROP TABLE mailbox; PRAGMA user_version = 1")
+        database.executescript("DROP TABLE mailbox; DROP TABLE refused; PRAGMA user_version = 1")
     with pytest.raises(OpenError, match="mailbox_message already exists"):
         SqliteStore.open(tmp_path)
     with contextlib.closing(sqlite3.connect(tmp_path / "relay.db", isolation_level=None)) as database:
@@ -81,7 +94,7 @@ async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "relay.db") as database:
         database.execute("PRAGMA user_version = 7")
     for _ in range(2):  # the refusal leaves no lock behind
-        with pytest.raises(OpenError, match=r"newer sealkeep \(schema 7; this one knows 2\)"):
+        with pytest.raises(OpenError, match=r"newer sealkeep \(schema 7; this one knows 3\)"):
             SqliteStore.open(tmp_path)
 
 
@@ -100,6 +113,40 @@ async def test_strange_files_are_left_alone(tmp_path: Path) -> None:
     assert all(path.exists() for path in strange)
     assert len((await everything(store, one)).segments) == 1
     await store.close()
+
+
+async def test_a_schema_that_remembers_no_refusals_is_led_on(tmp_path: Path) -> None:
+    store = SqliteStore.open(tmp_path)
+    one = await made(store)
+    incarnation = store.incarnation
+    await store.close()
+    with sqlite3.connect(tmp_path / "relay.db") as database:
+        database.executescript("DROP TABLE refused; PRAGMA user_version = 2")
+    for _ in range(2):
+        store = SqliteStore.open(tmp_path)
+        assert await store.refuse(one, DeviceId(1), Seq(1), 0) is not None
+        assert store.incarnation == incarnation
+        await store.close()
+
+
+async def test_a_restored_store_has_another_incarnation(tmp_path: Path) -> None:
+    """VIE-08: what it remembers of refusals was of the one before."""
+    store = SqliteStore.open(tmp_path)
+    one, before = await made(store), store.incarnation
+    await store.append_entry(one, identifier(1), entry(1), [], [])
+    await store.refuse(one, DeviceId(1), Seq(1), 0)
+    assert store.restored is None
+    with pytest.raises(OpenError, match="in use by another relay"):
+        mark_restored(tmp_path, 5)
+    await store.close()
+    said = mark_restored(tmp_path, 1_700_000_000_000)
+    store = SqliteStore.open(tmp_path)
+    assert store.incarnation == said != before
+    assert store.restored == (before, 1_700_000_000_000)
+    await store.append(one, 1, start(), [segment(1)], copied=True)
+    await store.close()
+    with pytest.raises(OpenError, match="holds no relay"):
+        mark_restored(tmp_path / "elsewhere", 5)
 
 
 @pytest.mark.parametrize("content", [b"not a database, but long enough to be looked at" * 100, None])

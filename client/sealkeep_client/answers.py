@@ -30,6 +30,7 @@ class RelayInfo:
     identity: bytes
     incarnation: bytes
     limits: dict[str, int]
+    restored: int | None = None  # when it was restored from a backup, ms since 1970, where it says so (§11.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,7 @@ def decode_info(data: bytes) -> RelayInfo:
         octets(value[3], "the identity", size=KEY_SIZE),
         octets(value[4], "the incarnation", size=INCARNATION_SIZE),
         {name: unsigned(limit, "a limit") for name, limit in limits.items() if isinstance(name, str)},
+        None if 7 not in value else unsigned(array(value[7], "a restoring", size=2)[1], "the time of a restoring"),
     )
 
 

@@ -22,7 +22,7 @@ from itertools import accumulate
 from types import MappingProxyType
 from typing import Any, TypeAlias, TypeVar
 
-from sealkeep_client.answers import Appended, EpochStaleError, Heads, Page, PageItem, Wrap
+from sealkeep_client.answers import Appended, EpochStaleError, Heads, Page, PageItem, RelayInfo, Wrap
 from sealkeep_client.engine import (
     MAX_LIVE_RECORDS,
     Account,
@@ -44,6 +44,7 @@ from sealkeep_client.engine import (
     ReadChanges,
     ReadFeed,
     ReadHeads,
+    ReadInfo,
     ReadRoster,
     ReadSegment,
     ReadWraps,
@@ -112,6 +113,7 @@ class MemoryRelay:
         self.made = MadeRelay(name)
         self.page_items = page_items
         self.log: list[Stored] = []
+        self.restored: int | None = None  # when, as it says itself
         self.asked: list[Action] = []
         self.full_of_entries = False  # whether it takes no roster entries for now
         self._spoils: list[tuple[type, Spoil]] = []
@@ -180,6 +182,8 @@ class MemoryRelay:
 
     def _answer(self, device: int, action: Action) -> Any:
         world = self.world
+        if isinstance(action, ReadInfo):
+            return RelayInfo(self.made.identity, self.incarnation, {}, self.restored)
         if isinstance(action, ReadRoster):
             return world.entries[action.first :], world.roster.number
         if isinstance(action, AppendEntry):
@@ -320,6 +324,7 @@ class Kept:
 
     account: Account
     headers: dict[tuple[int, int], ObjectId] = field(default_factory=dict)
+    signed: dict[tuple[int, int], bytes] = field(default_factory=dict)  # the same as they were signed
     read: list[Record] = field(default_factory=list)  # what others wrote
     written: list[Record] = field(default_factory=list)  # what the relay has given receipts for
     outbox: dict[SegmentClass, list[Record]] = field(default_factory=dict)
@@ -333,7 +338,17 @@ class Kept:
     def copied(self) -> Kept:
         """A copy that stays as this is now."""
         copied = copy.copy(self)
-        for name in ("headers", "read", "written", "receipts", "refusals", "unreadable", "unopened", "pending"):
+        for name in (
+            "headers",
+            "signed",
+            "read",
+            "written",
+            "receipts",
+            "refusals",
+            "unreadable",
+            "unopened",
+            "pending",
+        ):
             setattr(copied, name, copy.copy(getattr(self, name)))
         copied.outbox = {kind: list(records) for kind, records in self.outbox.items()}
         return copied
@@ -393,13 +408,18 @@ class Device:
     def known(self, device: int, seq: int) -> ObjectId | None:
         return self.kept.headers.get((device, seq))
 
+    def signed(self, device: int, seq: int) -> bytes | None:
+        pending = [sealed.header for sealed, _, _ in self.kept.pending if (device, sealed.seq) == (self.number, seq)]
+        return pending[0] if pending else self.kept.signed.get((device, seq))
+
     def sync(self) -> SyncReport:
         """Sync once, from what is stored, as after a restart."""
         sync = Sync(
             self.account,
             self.ids,
             known=self.known,
-            refused=lambda header: header in self.kept.refusals,
+            refused=self.kept.refusals.get,
+            signed=self.signed,
             random=self.random,
             sent_to=self.kept.sent_to,
             time=TIME,
@@ -408,11 +428,11 @@ class Device:
 
     def change(self, change: Change, *, since: int | None = None) -> Changed:
         """Change the roster, from what is stored."""
-        session = Session(self.account, self.known, lambda header: header in self.kept.refusals)
+        session = Session(self.account, self.known, self.kept.refusals.get)
         return self.run(Changing(session, change, random=self.random, time=TIME, since=since).run())
 
     def verify(self) -> Verified:
-        return self.run(Verification(self.account, self.known).run())
+        return self.run(Verification(self.account, self.known, self.signed).run())
 
     def run(self, steps: Steps[T]) -> T:
         answer: Any = None
@@ -496,6 +516,7 @@ class Device:
         place = (segment.feed.device, segment.feed.seq)
         assert place not in kept.headers, "a header is kept once"
         kept.headers[place] = segment.feed.head
+        kept.signed[place] = segment.header.data
         if segment.is_unopened:
             kept.unopened.append((*place, segment.header.header.epoch))
         self._save_content(segment)
@@ -540,6 +561,7 @@ class Device:
             place = (self.number, int(seq))
             assert place not in kept.headers, "a header is kept once"
             kept.headers[place] = receipt.header_id
+            kept.signed[place] = next(sealed.header for sealed, _, _ in kept.pending if sealed.seq == seq)
             kept.receipts.append(statement)
             kept.written += next(records for sealed, _, records in kept.pending if sealed.seq == seq)
             kept.pending = [pending for pending in kept.pending if pending[0].seq != seq]

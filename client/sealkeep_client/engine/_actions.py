@@ -21,6 +21,11 @@ from sealkeep_protocol.types import ObjectId, Seq
 
 
 @dataclass(frozen=True, slots=True)
+class ReadInfo:
+    """→ `RelayInfo`: what the relay says of itself."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReadRoster:
     """→ (entries from number `first` on, number of the relay's head)."""
 
@@ -73,6 +78,20 @@ class Append:
     items: tuple[tuple[bytes, ...], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class CopyRoster:
+    """→ None. Consecutive entries with their wraps, None for each that is lost (§11.4)."""
+
+    items: Sequence[tuple[bytes, Sequence[bytes | None]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """→ `Appended`. Segments of any feeds (§11.4): (device, header, summary, body) each."""
+
+    items: Sequence[tuple[int, bytes, bytes, bytes]]
+
+
 # Of the person
 
 
@@ -93,6 +112,7 @@ class SaveRoster:
     first: int
     entries: Sequence[bytes]
     account: Account
+    recovery_wrap: bytes | None = None  # of the last entry, where this device composed it
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +201,21 @@ class DropPending:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadKept:
+    """→ `SealedSegment` at this place of any feed, or None where it is not kept whole."""
+
+    device: int
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Become:
+    """→ None. The account as a new device of it; what the old one's segments without a receipt carried waits again."""
+
+    account: Account
+
+
+@dataclass(frozen=True, slots=True)
 class CheckRecords:
     """→ how many records of a body this device's store does not have."""
 
@@ -201,19 +236,22 @@ class Offered:
 class Progress:
     """→ None. How far the sync is, for whoever shows it."""
 
-    phase: Literal["reading", "writing", "verifying"]
+    phase: Literal["reading", "writing", "verifying", "repairing"]
     segments: int
     records: int
 
 
 Action: TypeAlias = (
-    ReadRoster
+    ReadInfo
+    | ReadRoster
     | ReadWraps
     | ReadHeads
     | ReadChanges
     | ReadFeed
     | Append
     | AppendEntry
+    | CopyRoster
+    | Copy
     | NewKit
     | SaveRoster
     | SaveSegment
@@ -227,6 +265,8 @@ Action: TypeAlias = (
     | SavePending
     | Settle
     | DropPending
+    | LoadKept
+    | Become
     | CheckRecords
     | Progress
 )

@@ -189,7 +189,7 @@ class Changing:
     def _keep(self, composed: Composed) -> Steps[None]:
         epochs = {**self._account.epochs, composed.keys.number: composed.keys}
         account = replace(self._account, roster=composed.roster, epochs=MappingProxyType(epochs))
-        yield SaveRoster(composed.roster.number, [composed.entry], account)
+        yield SaveRoster(composed.roster.number, [composed.entry], account, recovery_wrap=composed.wraps[0])
         self._session.account = account
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from sealkeep_client.answers import Wrap
-from sealkeep_client.engine._actions import ReadRoster, ReadWraps, SaveRoster, Steps
+from typing import TypeVar
+
+from sealkeep_client.answers import RelayInfo, Wrap
+from sealkeep_client.engine._actions import ReadInfo, ReadRoster, ReadWraps, SaveRoster, Steps
 from sealkeep_client.engine._roster import RemovedError, extend_roster, unlock
 from sealkeep_client.engine._session import RACES, Session
 from sealkeep_client.engine._state import Account
-from sealkeep_protocol.errors import HistoryError, RefusedError
+from sealkeep_protocol.errors import HistoryError, RefusedError, SealkeepError
+
+T = TypeVar("T")
 
 
 def follow_roster(session: Session) -> Steps[None]:
@@ -52,6 +56,34 @@ def _unlock(session: Session, account: Account, first: int, entries: list[bytes]
             raise HistoryError("missing", "the relay shows another key instead of the current epoch's")
         account = yield from _extend(session, account, first, entries)
     raise HistoryError("missing", "the relay withholds the roster entry that this device's newest key belongs to")
+
+
+def judged(session: Session, steps: Steps[T]) -> Steps[T]:
+    """Carry steps through; where they fail, find out how far the relay is to be believed. Raises what is to be said."""
+    try:
+        try:
+            return (yield from steps)
+        except RemovedError:
+            raise
+        except RefusedError as refused:
+            yield from confirm_denial(session, refused)
+            raise
+    except HistoryError as error:
+        yield from _hear_words(session, error)
+        raise
+
+
+def _hear_words(session: Session, error: HistoryError) -> Steps[None]:
+    """Note beside a rollback that the relay says to be another store by now. The error stands: these are words."""
+    # VIE-10: "A client MUST go on reporting `rollback` against a relay that lost something, whatever its incarnation, …"
+    if error.code != "rollback":
+        return
+    try:
+        info: RelayInfo = yield ReadInfo()
+    except SealkeepError:
+        return  # it says nothing
+    if info.identity == session.account.identity and session.account.incarnation not in (None, info.incarnation):
+        error.restored = info.restored or 0
 
 
 def confirm_denial(session: Session, refused: RefusedError) -> Steps[None]:

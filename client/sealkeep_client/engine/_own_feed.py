@@ -8,6 +8,7 @@ from sealkeep_client.engine._heads import check_head
 from sealkeep_client.engine._reading import verify_item
 from sealkeep_client.engine._session import Session
 from sealkeep_protocol.errors import HistoryError
+from sealkeep_protocol.evidence import Contradiction, EvidenceKind, Place
 from sealkeep_protocol.segments import VerifiedHeader
 
 
@@ -41,10 +42,17 @@ def check_own_header(session: Session, item: PageItem, verified: VerifiedHeader)
     # SEG-19: "A device that is shown a validly signed header of its own feed which it does not have MUST NOT write to
     # that feed any more: it is a copy, or was restored from a backup."
     if identifier is None or identifier != verified.id:
-        if session.refused(verified.id):  # §6.6: a refused header "is not stored and never will be"
+        refusal = session.refused(verified.id)
+        if refusal is not None:  # §6.6: a refused header "is not stored and never will be"
+            proof = Contradiction(
+                EvidenceKind.REFUSAL,
+                (Place(item.device, item.seq),),
+                (verified.data,),
+                (session.account.identity, refusal),
+            )
             raise HistoryError(
                 "refusal", "the relay shows a segment that it has refused", device=item.device, seq=item.seq
-            )
+            ).proved_by(proof)
         raise HistoryError(
             "clone",
             "this device's feed was continued elsewhere: this is a copy of it, or was restored from a backup",

@@ -14,6 +14,7 @@ from sealkeep_client.engine._following import follow_roster
 from sealkeep_client.engine._heads import check_shown, compare_heads
 from sealkeep_client.engine._own_feed import check_own_feed, check_own_header
 from sealkeep_client.engine._pinned import PinnedFeeds, check_complete
+from sealkeep_client.engine._proof import ask_for_proof, find_proof
 from sealkeep_client.engine._reading import CheckedSegment, ReadSegment, check_segment, verify_item
 from sealkeep_client.engine._session import RACES, Session
 from sealkeep_client.engine._state import Account
@@ -41,8 +42,12 @@ class Reader:
         for attempt in range(RACES):
             roster = session.account.roster
             heads: Heads = yield ReadHeads()
-            compare_heads(session, heads)
-            yield from check_own_feed(session, heads)
+            try:
+                compare_heads(session, heads)
+                yield from check_own_feed(session, heads)
+            except HistoryError as error:
+                yield from ask_for_proof(session, error)
+                raise
             try:
                 yield from self._read_changes(heads)
             except RefusedError as refused:
@@ -74,7 +79,11 @@ class Reader:
                 raise HistoryError("replay", "the relay's cursor goes backwards, or stands still")
             more = page.more
             yield Progress("reading", self.segments, self.records)
-        check_shown(session, heads, self._floor)
+        try:
+            check_shown(session, heads, self._floor)
+        except HistoryError as error:
+            yield from ask_for_proof(session, error)
+            raise
         if session.account.rereads:
             session.account = replace(session.account, rereads=False)
             yield SaveSegment(None, session.account)
@@ -97,9 +106,14 @@ class Reader:
             self._check_seen_before(item, verified)
         else:
             yield from self._pinned.check(verified)
-            segment = check_segment(account, item, verified, session.lookup)
+            try:
+                segment = check_segment(account, item, verified, session.lookup)
+            except HistoryError as error:
+                if error.code == "fork":
+                    error.proved_by(find_proof(verified, session.lookup, session.signed))
+                raise
             account = account.with_feed(segment.feed)
-            session.note_verified(segment.feed)
+            session.note_verified(verified)
             if segment.opened is not None:
                 yield Decode(segment.opened.content or b"")
         session.account = account
@@ -120,7 +134,7 @@ class Reader:
                 self._count(segment)
             yield SaveSegment(segment, account)
             if segment is not None:
-                self._session.note_kept(segment.feed)
+                self._session.note_kept(segment.header)
 
     def _count(self, segment: ReadSegment) -> None:
         self.segments += 1
@@ -145,6 +159,8 @@ class Reader:
         """
         session = self._session
         if session.lookup(item.device, item.seq) != verified.id:
-            raise HistoryError("fork", "another header was verified at this place", device=item.device, seq=item.seq)
+            raise HistoryError(
+                "fork", "another header was verified at this place", device=item.device, seq=item.seq
+            ).proved_by(find_proof(verified, session.lookup, session.signed))
         if not session.account.rereads:
             raise HistoryError("replay", "the relay shows it a second time", device=item.device, seq=item.seq)

@@ -43,6 +43,8 @@ class ReadSegment:
 
     feed: Feed
     header: VerifiedHeader
+    summary: bytes
+    body: bytes
     content: Content | None
     unreadable: PeerError | None = None
 
@@ -58,6 +60,8 @@ class CheckedSegment:
 
     feed: Feed
     header: VerifiedHeader
+    summary: bytes
+    body: bytes
     opened: OpenedSegment | None
     unreadable: PeerError | None = None
 
@@ -70,13 +74,13 @@ class CheckedSegment:
             check_content(self.opened, content.records, content.times, device=header.device, seq=header.seq)
         except MalformedError as error:
             return self.unread(error)
-        return ReadSegment(self.feed, self.header, content)
+        return ReadSegment(self.feed, self.header, self.summary, self.body, content)
 
     def unread(self, error: PeerError | None) -> ReadSegment:
         """The segment without its content, with what is wrong with that."""
         if error is not None:
             error.at(device=self.header.header.device, seq=self.header.header.seq)
-        return ReadSegment(self.feed, self.header, None, error)
+        return ReadSegment(self.feed, self.header, self.summary, self.body, None, error)
 
 
 def verify_item(account: Account, item: PageItem) -> VerifiedHeader:
@@ -98,7 +102,7 @@ def check_segment(account: Account, item: PageItem, verified: VerifiedHeader, kn
     """
     header = verified.header
     before = account.feed(item.device)
-    # SEG-09: "A reader MUST refuse a different header at a device and seq that it has verified, as `fork`."
+    # SEG-09: "A reader MUST refuse a different header at a device and seq that it has verified, as `fork`, …"
     seen = known(item.device, item.seq)
     if seen is not None and seen != verified.id:
         raise HistoryError("fork", "another header was verified at this place", device=item.device, seq=item.seq)
@@ -115,15 +119,15 @@ def open_checked(account: Account, feed: Feed, verified: VerifiedHeader, summary
     header = verified.header
     # SEG-23: "A reader MUST keep the place of a segment whose epoch it does not hold, and read it once it holds that."
     if not account.can_read(header.epoch):
-        return CheckedSegment(feed, verified, None)
+        return CheckedSegment(feed, verified, summary, body, None)
     # SEG-22: "A reader MUST mark a segment whose signed ciphertexts do not open, or whose content is not what §7
     # describes, as unreadable, report it with device and seq, take nothing from it, and go on: its author is at fault,
     # and must not be able to stop the others."
     try:
         opened = open_segment(verified, account.id, account.epoch(header.epoch), summary=summary, body=body)
     except (AuthenticationError, MalformedError) as error:
-        return CheckedSegment(feed, verified, None, error.at(device=header.device, seq=header.seq))
-    return CheckedSegment(feed, verified, opened)
+        return CheckedSegment(feed, verified, summary, body, None, error.at(device=header.device, seq=header.seq))
+    return CheckedSegment(feed, verified, summary, body, opened)
 
 
 def open_content(account: Account, verified: VerifiedHeader, summary: bytes, body: bytes) -> Body:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from sealkeep_client.engine._state import Account
 from sealkeep_protocol import signed
 from sealkeep_protocol.errors import AuthenticationError, HistoryError, PeerError, RefusedError
+from sealkeep_protocol.evidence import Contradiction, EvidenceKind
 from sealkeep_protocol.feeds import HeaderIds
 from sealkeep_protocol.hybrid_kem import check_wrap
 from sealkeep_protocol.keys import EpochKeys
@@ -43,7 +44,9 @@ def extend_roster(account: Account, entries: Sequence[bytes], head: int, known: 
         except HistoryError as error:
             decoded = decode(entry)
             if decoded.number == roster.number + 1 and decoded.previous != roster.head:
-                raise HistoryError("fork", "the relay's roster is another one than was verified") from error
+                proof = Contradiction(EvidenceKind.ROSTER, (), (entry,))
+                fork = HistoryError("fork", "the relay's roster is another one than was verified")
+                raise fork.proved_by(proof) from error
             raise
     check_pins(account, roster, known)
     return replace(account, roster=roster)

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeAlias
 
 from sealkeep_client.engine._actions import LoadPending, Steps
 from sealkeep_client.engine._state import Account
 from sealkeep_protocol.feeds import Feed, HeaderIds
 from sealkeep_protocol.segments import SealedSegment, VerifiedHeader, verify_header
 from sealkeep_protocol.types import ObjectId
+
+SignedHeaders: TypeAlias = Callable[[int, int], "bytes | None"]
+"""Looks up a verified header by device and seq, as it was signed; None where only its id is kept."""
+
+
+def no_headers(_: int, __: int) -> bytes | None:
+    """None is kept."""
+    return None
+
 
 BATCH: Final = 8  # segments in one append
 RACES: Final = 8  # in a row that others may win against this device while it reads
@@ -18,16 +27,24 @@ RACES: Final = 8  # in a row that others may win against this device while it re
 class Session:
     """`account` is what was verified so far, `tail` the own feed followed over the segments that wait for an answer.
 
-    `known` looks up verified header ids, `refused` says of which own header a refusal is kept.
+    `known` looks up verified header ids, `refused` the refusal that is kept of an own header, `signed` the headers that
+    are kept as they were signed.
     """
 
-    def __init__(self, account: Account, known: HeaderIds, refused: Callable[[ObjectId], bool]) -> None:
+    def __init__(
+        self,
+        account: Account,
+        known: HeaderIds,
+        refused: Callable[[ObjectId], bytes | None],
+        signed: SignedHeaders = no_headers,
+    ) -> None:
         self.account = account
         self.refused = refused
         self.tail: Feed = account.feed(account.device)
         self._known = known
+        self._signed = signed
         self._pending: dict[int, ObjectId] = {}
-        self._unkept: dict[tuple[int, int], ObjectId] = {}  # verified in this sync, and not kept yet
+        self._unkept: dict[tuple[int, int], VerifiedHeader] = {}  # in this sync, and not kept yet
 
     @property
     def device(self) -> int:
@@ -36,15 +53,21 @@ class Session:
     def lookup(self, device: int, seq: int) -> ObjectId | None:
         """The id of a verified header, or of an own one that waits for its answer: others may have seen that already."""
         pending = self._pending.get(seq) if device == self.device else None
-        return pending or self._unkept.get((device, seq)) or self._known(device, seq)
+        unkept = self._unkept.get((device, seq))
+        return pending or (self._known(device, seq) if unkept is None else unkept.id)
 
-    def note_verified(self, feed: Feed) -> None:
+    def signed(self, device: int, seq: int) -> bytes | None:
+        """A verified header as it was signed; None where only its id is kept."""
+        unkept = self._unkept.get((device, seq))
+        return self._signed(device, seq) if unkept is None else unkept.data
+
+    def note_verified(self, verified: VerifiedHeader) -> None:
         """A header of another device was verified, and will be kept later."""
-        self._unkept[feed.device, feed.seq] = feed.head
+        self._unkept[verified.header.device, verified.header.seq] = verified
 
-    def note_kept(self, feed: Feed) -> None:
+    def note_kept(self, verified: VerifiedHeader) -> None:
         """It is kept now."""
-        del self._unkept[feed.device, feed.seq]
+        del self._unkept[verified.header.device, verified.header.seq]
 
     def pending(self, seq: int) -> ObjectId | None:
         """The id of an own header that waits for its answer."""

@@ -19,8 +19,9 @@ class Account:
     """The device's own number and keys, the relay's pinned identity, and all that was verified so far.
 
     `feeds` holds the verified head of each feed, the own one included; `incarnation` and `position` are the cursor, and
-    `rereads` says that it began anew in another store, which shows what was verified before once more. `linked` is the
-    number of the roster entry up to which the links between the held epochs were found to hold (§5.6); it is not kept.
+    `rereads` says that what was verified before is shown once more: by another store, or to a device that was another.
+    `linked` is the number of the roster entry up to which the links between the held epochs were found to hold (§5.6); it
+    is not kept.
     """
 
     device: DeviceId

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from sealkeep_client.engine._actions import Steps
-from sealkeep_client.engine._following import confirm_denial, follow_roster
+from sealkeep_client.engine._following import follow_roster, judged
 from sealkeep_client.engine._reader import Reader
 from sealkeep_client.engine._relinking import relink
-from sealkeep_client.engine._roster import RemovedError
-from sealkeep_client.engine._session import Session
+from sealkeep_client.engine._session import Session, SignedHeaders, no_headers
 from sealkeep_client.engine._state import Account
 from sealkeep_client.engine._unopened import open_unopened
 from sealkeep_client.engine._writer import Writer
-from sealkeep_protocol.errors import PeerError, RefusedError
+from sealkeep_protocol.errors import PeerError
 from sealkeep_protocol.feeds import HeaderIds
 from sealkeep_protocol.records import RecordIds
 from sealkeep_protocol.types import ObjectId
@@ -40,9 +39,10 @@ class SyncReport:
 class Sync:
     """The steps of one sync.
 
-    `known` looks up verified header ids, `refused` says of which own header a refusal is kept, `random` gives fresh
-    bytes; `sent_to` is the relay's incarnation when the segments that still wait for an answer were sealed; `time` is this
-    device's clock in ms. `ids` is None while the first epoch is not held.
+    `known` looks up verified header ids, `refused` the refusal that is kept of an own header, `signed` the headers that
+    are kept as they were signed; `random` gives fresh bytes; `sent_to` is the relay's incarnation when the segments that
+    still wait for an answer were sealed; `time` is this device's clock in ms. `ids` is None while the first epoch is not
+    held.
     """
 
     def __init__(
@@ -51,7 +51,8 @@ class Sync:
         ids: RecordIds | None,
         *,
         known: HeaderIds,
-        refused: Callable[[ObjectId], bool],
+        refused: Callable[[ObjectId], bytes | None],
+        signed: SignedHeaders = no_headers,
         random: Callable[[int], bytes],
         sent_to: bytes | None = None,
         floor: Sequence[Sequence[Any]] = (),
@@ -59,19 +60,13 @@ class Sync:
     ) -> None:
         self._random = random
         self._time = time
-        self._session = Session(account, known, refused)
+        self._session = Session(account, known, refused, signed)
         self._reader = Reader(self._session, floor)
         self._writer = Writer(self._session, ids, random, sent_to)
 
     def run(self, *, writes: bool = True) -> Steps[SyncReport]:
         """Sync once, or only read. Raises what the relay or its peers did wrong; nothing that fails a check is kept."""
-        try:
-            return (yield from self._run(writes))
-        except RemovedError:
-            raise
-        except RefusedError as refused:
-            yield from confirm_denial(self._session, refused)
-            raise
+        return (yield from judged(self._session, self._run(writes)))
 
     def _run(self, writes: bool) -> Steps[SyncReport]:
         yield from follow_roster(self._session)

@@ -7,9 +7,13 @@ from types import MappingProxyType
 
 from sealkeep_client.answers import Heads, Page, PageItem
 from sealkeep_client.engine._actions import CheckRecords, Progress, ReadChanges, ReadHeads, ReadRoster, Steps
+from sealkeep_client.engine._following import judged
+from sealkeep_client.engine._proof import find_proof
 from sealkeep_client.engine._reading import count_records, open_content, verify_item
+from sealkeep_client.engine._session import Session, SignedHeaders, no_headers
 from sealkeep_client.engine._state import Account
 from sealkeep_protocol.errors import AuthenticationError, HistoryError, MalformedError, PeerError
+from sealkeep_protocol.evidence import Contradiction, EvidenceKind
 from sealkeep_protocol.feeds import HeaderIds
 from sealkeep_protocol.roster import Roster
 from sealkeep_protocol.segments import VerifiedHeader, check_parts
@@ -28,17 +32,23 @@ class Verified:
 
 
 class Verification:
-    """Reads roster and feeds from their beginning. `known` looks up the header ids that this device has verified."""
+    """Reads roster and feeds from their beginning. `known` looks up the header ids that this device has verified, `signed`
+    those headers that are kept as they were signed."""
 
-    def __init__(self, account: Account, known: HeaderIds) -> None:
+    def __init__(self, account: Account, known: HeaderIds, signed: SignedHeaders = no_headers) -> None:
         self._account = account
         self._known = known
+        self._signed = signed
         self._seen: dict[tuple[int, int], ObjectId] = {}
         self._segments = self._records = self._bytes = 0
         self._unreadable: list[PeerError] = []
 
     def run(self) -> Steps[Verified]:
         """Raises the first thing that does not hold; nothing on this device changes either way."""
+        session = Session(self._account, self._known, lambda _: None, self._signed)
+        return (yield from judged(session, self._run()))
+
+    def _run(self) -> Steps[Verified]:
         # In this order: whoever wrote what these heads name stands in a roster that is read after them.
         heads: Heads = yield ReadHeads()
         entries, _ = yield ReadRoster(0)
@@ -49,7 +59,10 @@ class Verification:
                 "rollback", f"the relay's roster ends at entry {roster.number}, before what was verified"
             )
         if roster.entry_ids[: verified.number + 1] != verified.entry_ids:
-            raise HistoryError("fork", "the relay's roster is another one than was verified")
+            ours, theirs = verified.entry_ids, roster.entry_ids
+            parted = next(number for number, (one, other) in enumerate(zip(ours, theirs, strict=False)) if one != other)
+            proof = Contradiction(EvidenceKind.ROSTER, (), (entries[parted],))
+            raise HistoryError("fork", "the relay's roster is another one than was verified").proved_by(proof)
         fresh = replace(self._account, roster=roster, feeds=MappingProxyType({}), incarnation=None, position=0)
         more = heads.position > 0
         while more:
@@ -73,7 +86,9 @@ class Verification:
         feed = fresh.feed(item.device).follow(verified, fresh.roster, lambda device, seq: self._seen.get((device, seq)))
         stored = self._known(item.device, item.seq)
         if stored is not None and stored != verified.id:
-            raise HistoryError("fork", "another header was verified at this place", **place)
+            raise HistoryError("fork", "another header was verified at this place", **place).proved_by(
+                find_proof(verified, self._known, self._signed)
+            )
         if item.summary is None or item.body is None:
             raise HistoryError("missing", "its content is withheld", **place)
         check_parts(verified.header, summary=item.summary, body=item.body)

@@ -32,6 +32,7 @@ from sealkeep_client.store._batches import OutboxBatch, Span
 from sealkeep_client.store._changes import Changes
 from sealkeep_client.store._entities import Put
 from sealkeep_client.store._home import is_held, is_home, is_unmade
+from sealkeep_client.store._kept import KeptSegment
 from sealkeep_client.store._outbox import (
     FRONT_MESSAGES,
     Outbox,
@@ -56,6 +57,7 @@ __all__ = [
     "ConversationView",
     "FeedHead",
     "Head",
+    "KeptSegment",
     "Keyring",
     "MessageEntry",
     "MessageRows",

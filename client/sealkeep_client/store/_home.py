@@ -2,6 +2,7 @@
 
 home/             0700
   lock            held while a process has the home open
+  evidence/       0700; what proves that somebody lied (spec §11.2), until a person deletes it
   vault/          0700; `vault.new` until the home is complete
     key           the key file
     store.db      the database
@@ -27,6 +28,7 @@ else:
 
 KEY_FILE = "key"
 DATABASE = "store.db"
+EVIDENCE = "evidence"
 _COMPLETE, _NEW, _HELD = "vault", "vault.new", "held"
 
 

@@ -264,16 +264,26 @@ class Outbox:
 
         §6.6: "it covers every header chained on it"; SEG-15: "it keeps the refusal".
         """
-        database = self._database
-        with database.transaction():
-            for (carried,) in database.rows("SELECT carried FROM pending WHERE seq >= ? ORDER BY seq", (seq,)):
-                database.write_many(
-                    "INSERT INTO outbox (kind, class, run, position, first, last) VALUES (?, ?, ?, ?, ?, ?)",
-                    _spans_of(carried),
-                )
-            database.write("DELETE FROM pending WHERE seq >= ?", (seq,))
-            database.write("INSERT OR REPLACE INTO refusals VALUES (?, ?, ?)", (header_id, seq, refusal))
+        with self._database.transaction():
+            self._put_back(seq)
+            self._database.write("INSERT OR REPLACE INTO refusals VALUES (?, ?, ?)", (header_id, seq, refusal))
         self._handed_out = []
+
+    def start_over(self) -> None:
+        """Put back what all segments without an answer carried, and forget the receipts: another feed begins."""
+        with self._database.transaction():
+            self._put_back(0)
+            self._database.write("DELETE FROM receipts")
+        self._handed_out = []
+
+    def _put_back(self, seq: int) -> None:
+        """Have wait again what the segments from `seq` on carried."""
+        for (carried,) in self._database.rows("SELECT carried FROM pending WHERE seq >= ? ORDER BY seq", (seq,)):
+            self._database.write_many(
+                "INSERT INTO outbox (kind, class, run, position, first, last) VALUES (?, ?, ?, ?, ?, ?)",
+                _spans_of(carried),
+            )
+        self._database.write("DELETE FROM pending WHERE seq >= ?", (seq,))
 
     def refusals(self) -> list[tuple[int, bytes, bytes]]:
         """All refusals: (seq, header id, signed refusal)."""

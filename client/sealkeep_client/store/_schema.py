@@ -9,13 +9,27 @@ from __future__ import annotations
 
 from typing import Final
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Stored as `PRAGMA user_version`."""
 
 APPLICATION_ID: Final = 0x5EA1_4EE9
 
 TOKENIZER: Final = ("unicode61", "remove_diacritics", "0", "categories", "L* M* N* Co So")
 """The index gets folded text (`_words`): the tokenizer only splits. Symbols count too, so that emoji are found."""
+
+KEPT: Final = """
+-- Segments as they were signed and sealed, by `n` in the order in which they were verified (see `_kept`). Summary and body
+-- go before the header does.
+CREATE TABLE kept (
+    n INTEGER PRIMARY KEY, device INTEGER NOT NULL, seq INTEGER NOT NULL, header BLOB NOT NULL, summary BLOB, body BLOB,
+    UNIQUE (device, seq)
+) STRICT;
+CREATE INDEX kept_whole ON kept (n) WHERE body IS NOT NULL;
+
+-- The wrap for the recovery key of each roster entry that this device composed: no relay gives it back.
+CREATE TABLE recovery_wraps (number INTEGER PRIMARY KEY, wrap BLOB NOT NULL) STRICT;
+"""
+"""What version 3 added."""
 
 _TOKENIZE = f"{TOKENIZER[0]} {TOKENIZER[1]} {TOKENIZER[2]} {TOKENIZER[3]} '{TOKENIZER[4]}'"
 
@@ -98,4 +112,4 @@ CREATE TABLE feeds (
 CREATE TABLE headers (
     device INTEGER NOT NULL, seq INTEGER NOT NULL, id BLOB NOT NULL, PRIMARY KEY (device, seq)
 ) STRICT, WITHOUT ROWID;
-{UNOPENED}"""
+{UNOPENED}{KEPT}"""

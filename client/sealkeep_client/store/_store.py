@@ -14,7 +14,8 @@ from sealkeep_client.store._changes import Listener, Tracker
 from sealkeep_client.store._database import Database
 from sealkeep_client.store._entities import Entities, Put
 from sealkeep_client.store._errors import storing
-from sealkeep_client.store._home import DATABASE, KEY_FILE, Home, is_held, is_home, write_file
+from sealkeep_client.store._home import DATABASE, EVIDENCE, KEY_FILE, Home, is_held, is_home, write_file
+from sealkeep_client.store._kept import Kept
 from sealkeep_client.store._marks import Marks
 from sealkeep_client.store._messages import Messages
 from sealkeep_client.store._migrations import create, migrate
@@ -31,8 +32,8 @@ from sealkeep_protocol.records import Body, Contact, ContactKey, Conversation, M
 class Store:
     """An open home: its lock and its database. Use it from one thread; see the package for how.
 
-    `outbox`, `sync` and `views` are its parts. `ids` must be set before records are put or contacts looked up: it needs
-    the first epoch's secret, which a new device learns late.
+    `outbox`, `sync`, `kept` and `views` are its parts. `ids` must be set before records are put or contacts looked up: it
+    needs the first epoch's secret, which a new device learns late.
     """
 
     def __init__(self, home: Home, database: Database) -> None:
@@ -42,6 +43,7 @@ class Store:
         self._ids: RecordIds | None = None
         self.outbox = Outbox(database, Reader(self._read, lambda rows: self._messages.keys(rows)))
         self.sync = SyncState(database)
+        self.kept = Kept(database)
         self._entities = Entities(database, self.outbox, self._tracker, lambda: self.ids)
         self._messages = Messages(database, self._entities, self.outbox, self._tracker)
         self._marks = Marks(database, self._entities, self._messages, self.outbox, self._tracker)
@@ -230,6 +232,16 @@ class Store:
             found = self._database.among(f"SELECT id FROM {table} WHERE id IN carray(?)", named)  # noqa: S608
             missing += len(set(named)) - sum(1 for _ in found)
         return missing
+
+    def write_evidence(self, name: str, data: bytes) -> Path:
+        """Write a file of evidence beside the vault, once; returns where. Raises `StoreError`."""
+        folder = self._home.path / EVIDENCE
+        with storing():
+            folder.mkdir(mode=0o700, exist_ok=True)
+        path = folder / name
+        if not path.exists():
+            write_file(path, data)
+        return path
 
     def count_waiting(self) -> int:
         """How many records wait to be uploaded, or are sealed and without an answer."""

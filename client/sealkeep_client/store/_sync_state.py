@@ -72,6 +72,15 @@ class SyncState:
         with self._database.transaction():
             self._database.write_many("INSERT INTO roster VALUES (?, ?)", list(enumerate(entries, first)))
 
+    def recovery_wraps(self) -> dict[int, bytes]:
+        """The recovery key's wraps of entries that this device composed, by the entries' numbers."""
+        return dict(self._database.rows("SELECT number, wrap FROM recovery_wraps ORDER BY number"))
+
+    def put_recovery_wrap(self, number: int, wrap: bytes) -> None:
+        """Keep the recovery key's wrap of an entry that this device composed."""
+        with self._database.transaction():
+            self._database.write("INSERT OR REPLACE INTO recovery_wraps VALUES (?, ?)", (number, wrap))
+
     def epochs(self) -> dict[int, bytes]:
         """The epoch secrets that this device holds, 32 bytes each, by number."""
         return dict(self._database.rows("SELECT number, secret FROM epochs ORDER BY number"))

@@ -148,6 +148,26 @@ class HttpRelay:
         )
         return decode_appended(answer)
 
+    async def copy_roster(self, account: AccountId, items: Sequence[tuple[bytes, Sequence[bytes | None]]]) -> None:
+        """Copy consecutive entries, each with its wraps, or None for those that are lost (§11.4). Needs no signer."""
+        await self._answer(
+            "POST",
+            f"/v1/accounts/{account.hex()}/copies/roster",
+            body=lambda: (cbor.encode([entry, list(wraps)]) for entry, wraps in items),
+            media=SEQUENCE,
+        )
+
+    async def copy(self, items: Sequence[tuple[int, bytes, bytes, bytes]]) -> Appended:
+        """Copy segments: (device, header, summary, body), of any feeds (§11.4)."""
+        answer = await self._answer(
+            "POST",
+            self._path("copies"),
+            body=lambda: (cbor.encode([*item, []]) for item in items),
+            media=SEQUENCE,
+            authorized=True,
+        )
+        return decode_appended(answer)
+
     # What has a type of its own (`HttpMailbox`)
 
     async def ask(

@@ -7,9 +7,12 @@ from typing import Any, TypeVar
 from sealkeep_client.engine import (
     Append,
     AppendEntry,
+    Copy,
+    CopyRoster,
     ReadChanges,
     ReadFeed,
     ReadHeads,
+    ReadInfo,
     ReadRoster,
     ReadWraps,
     Steps,
@@ -24,6 +27,8 @@ T = TypeVar("T")
 async def ask(relay: HttpRelay, account: AccountId, action: object) -> Any:
     """Answer one action of the engine. Raises what the line and the relay raise."""
     match action:
+        case ReadInfo():
+            return await relay.info()
         case ReadRoster():
             return await relay.roster(account, action.first)
         case ReadWraps():
@@ -38,6 +43,10 @@ async def ask(relay: HttpRelay, account: AccountId, action: object) -> Any:
             return await relay.append(action.items)
         case AppendEntry():
             return await relay.append_roster(account, action.head, action.entry, action.wraps)
+        case CopyRoster():
+            return await relay.copy_roster(account, action.items)
+        case Copy():
+            return await relay.copy(action.items)
     raise TypeError(f"no question to a relay: {type(action).__name__}")
 
 

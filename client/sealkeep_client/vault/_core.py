@@ -14,9 +14,10 @@ from sealkeep_client.engine import Progress as EngineProgress
 from sealkeep_client.store import Store
 from sealkeep_client.transport import Credentials, HttpRelay
 from sealkeep_client.vault._driver import Driver, StoreThread
+from sealkeep_client.vault._evidence import save_evidence
 from sealkeep_client.vault._local import Local
 from sealkeep_client.vault._types import OnProgress, Progress
-from sealkeep_protocol.errors import UsageError
+from sealkeep_protocol.errors import PeerError, UsageError
 from sealkeep_protocol.keys import KeyRecord
 
 T = TypeVar("T")
@@ -61,6 +62,7 @@ class Core:
     def use_device(self) -> None:
         """Have the line to the relay speak for this device."""
         account = self.local.account
+        self._speaks_for = account.device
         self.relay.use(Credentials(account.id, account.signer, account.keys.signing, account.identity))
 
     async def in_store(self, function: Callable[[], T]) -> T:
@@ -90,6 +92,8 @@ class Core:
     ) -> T:
         """Carry steps of the engine through, holding `exclusive`. Raises what the engine raises; the store then holds
         whole steps only, and the roster that shows it where this device was removed."""
+        if self._speaks_for != self.local.account.device:  # it became another, and whoever saw to that was cancelled
+            self.use_device()
         driver = Driver(
             self.local, self.relay, self.thread, _engine_progress(progress), worker=self.worker, new_kit=new_kit
         )
@@ -97,6 +101,11 @@ class Core:
             return await driver.run(steps)
         except RemovedError as removed:
             await self.in_store(partial(self.local.note_removal, removed))
+            raise
+        except PeerError as error:
+            if error.proof is not None:
+                proof = error.proof
+                error.evidence = await self.in_store(lambda: save_evidence(self.store, proof))
             raise
 
     async def close(self) -> None:

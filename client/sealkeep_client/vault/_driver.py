@@ -13,6 +13,7 @@ from sealkeep_client.answers import Page
 from sealkeep_client.engine import (
     Account,
     Action,
+    Become,
     NewKit,
     Progress,
     ReadChanges,
@@ -126,7 +127,7 @@ class Driver:
                 if local.handles(outcome):
                     writing.enter_context(local.store.transaction())
                 while local.handles(outcome):
-                    if isinstance(outcome, (SaveRoster, SaveSegment, Settle)):
+                    if isinstance(outcome, (SaveRoster, SaveSegment, Settle, Become)):
                         account = outcome.account
                     try:
                         answer = local.handle(outcome)

@@ -14,9 +14,11 @@ from typing import Any, Final
 from sealkeep_client.engine import (
     MAX_LIVE_RECORDS,
     Account,
+    Become,
     CheckRecords,
     Decode,
     DropPending,
+    LoadKept,
     LoadPending,
     LoadUnopened,
     Offered,
@@ -28,11 +30,12 @@ from sealkeep_client.engine import (
     SavePending,
     SaveRoster,
     SaveSegment,
+    Session,
     Settle,
     TakeDecoded,
     TakePacked,
 )
-from sealkeep_client.store import FeedHead, OutboxBatch, Receipt, Store, UploadClass
+from sealkeep_client.store import FeedHead, KeptSegment, OutboxBatch, Receipt, Store, UploadClass
 from sealkeep_client.store import Head as StoredHead
 from sealkeep_client.vault._jobs import DecodedContent, Jobs
 from sealkeep_client.workers import Worker
@@ -47,6 +50,8 @@ from sealkeep_protocol.types import DeviceId, ObjectId, Seq
 
 _META_LIMIT: Final = 1 << 16
 _AHEAD: Final = 15 * 60 * 1000  # ms that another device's clock may be ahead of this one's (§7.7)
+ENROLMENT: Final = "enrolment"
+"""Named value while this home is about to become another device: [signing seed, KEM seed, name]."""
 
 
 class Local:
@@ -122,9 +127,18 @@ class Local:
         identifier = self.store.sync.header_id(device, seq)
         return None if identifier is None else ObjectId(identifier)
 
-    def refused(self, header: ObjectId) -> bool:
-        """Whether a refusal of this own header is kept (SEG-15)."""
-        return any(identifier == header for _, identifier, _ in self.store.outbox.refusals())
+    def refused(self, header: ObjectId) -> bytes | None:
+        """The refusal of this own header, where one is kept (SEG-15)."""
+        return next((said for _, identifier, said in self.store.outbox.refusals() if identifier == header), None)
+
+    def signed(self, device: int, seq: int) -> bytes | None:
+        """A verified header as it was signed, or an own one without an answer (the engine's `SignedHeaders`)."""
+        pending = self.store.outbox.pending(seq) if device == self.account.device else None
+        return self.store.kept.header(device, seq) if pending is None else pending.header
+
+    def session(self) -> Session:
+        """What steps of the engine work on, as it stands."""
+        return Session(self.account, self.known, self.refused, self.signed)
 
     # The engine's actions
 
@@ -158,6 +172,10 @@ class Local:
                 return self._settle(action)
             case DropPending():
                 return self.store.outbox.refuse(action.seq, action.header_id, action.statement)
+            case LoadKept():
+                return self._load_kept(action)
+            case Become():
+                return self._become(action.account)
             case CheckRecords():
                 return self._count_missing(action.body)
         raise TypeError(f"no action of this device: {type(action).__name__}")
@@ -177,6 +195,8 @@ class Local:
     def _save_roster(self, action: SaveRoster) -> None:
         self.store.sync.add_roster(action.first, action.entries)
         self.store.sync.put_epochs({number: keys.secret for number, keys in action.account.epochs.items()})
+        if action.recovery_wrap is not None:
+            self.store.sync.put_recovery_wrap(action.first + len(action.entries) - 1, action.recovery_wrap)
         if 1 in action.account.epochs:
             self.store.ids = RecordIds(action.account.epochs[1].record_id_key)
 
@@ -196,8 +216,10 @@ class Local:
         account, segment = action.account, action.segment
         if segment is not None:
             self._save_feed(account, segment.feed)
+            header = segment.header.header
+            kept = KeptSegment(header.device, header.seq, segment.header.data, segment.summary, segment.body)
+            self.store.kept.add(kept)
             if segment.is_unopened:
-                header = segment.header.header
                 self.store.sync.add_unopened(header.device, header.seq, header.epoch)
             self._save_records(segment)
         self.put("cursor", [account.incarnation, account.position, account.rereads])
@@ -274,8 +296,29 @@ class Local:
         self.put("sent-to", action.incarnation)
         self._batch = None
 
+    def _load_kept(self, action: LoadKept) -> SealedSegment | None:
+        kept = self.store.kept.whole(action.device, action.seq)
+        if kept is None:
+            return None
+        identifier = header_identifier(kept.header, self.account.id)
+        return SealedSegment(Seq(kept.seq), identifier, kept.header, kept.summary, kept.body)
+
+    def _become(self, account: Account) -> None:
+        """Be another device of the account from this transaction on."""
+        signing, kem, _ = self.get(ENROLMENT)
+        # VIE-06: "What a clone has sealed in the old feed without a receipt MUST go back to its outbox in the same
+        # transaction in which it takes its new number."
+        self.store.outbox.start_over()
+        self.put("cursor", [account.incarnation, account.position, account.rereads])
+        self.put("device", account.device)
+        self.put("signing-seed", signing)
+        self.put("kem-seed", kem)
+        self.store.sync.put(ENROLMENT, None)
+
     def _settle(self, action: Settle) -> None:
         receipts = [Receipt(seq, receipt.header_id, receipt.position) for seq, receipt, _ in action.receipts]
+        for receipt in receipts:
+            self.store.kept.take_pending(action.account.device, receipt.seq)
         self.store.outbox.settle(receipts)
         feed = action.account.feed(action.account.device)
         first = int(receipts[0].seq)
@@ -298,6 +341,8 @@ _LOCAL: Final = (
     SavePending,
     Settle,
     DropPending,
+    LoadKept,
+    Become,
     CheckRecords,
 )
 _CLASSES: Final = {

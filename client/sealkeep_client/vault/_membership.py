@@ -19,11 +19,14 @@ def write_membership(
     epochs: Mapping[int, bytes],
     unsent_wraps: Sequence[bytes] = (),
     kit_heads: Sequence[tuple[int, int, bytes]] = (),
+    incarnation: bytes | None = None,
+    recovery_wrap: bytes | None = None,
 ) -> None:
     """Write it to a home that has none yet, in the caller's transaction.
 
     `seeds` are those of the signing and the KEM key, `entries` the roster from the genesis on, `epochs` the secrets by
-    number; `unsent_wraps` belong to a genesis that is still to be sent, `kit_heads` are the heads that a kit had seen.
+    number; `unsent_wraps` belong to a genesis that is still to be sent, `kit_heads` are the heads that a kit had seen,
+    `incarnation` is the relay's, `recovery_wrap` the recovery key's of the last entry, where this device composed that.
     """
     for key, value in (
         ("device", device),
@@ -31,9 +34,12 @@ def write_membership(
         ("kem-seed", seeds[1]),
         ("identity", identity),
         ("relay", relay),
+        ("cursor", [incarnation, 0, False]),
         ("unsent-wraps", list(unsent_wraps) or None),
         ("kit-heads", [list(head) for head in kit_heads]),
     ):
         store.sync.put(key, cbor.encode(value))
     store.sync.add_roster(0, entries)
+    if recovery_wrap is not None:
+        store.sync.put_recovery_wrap(len(entries) - 1, recovery_wrap)
     store.sync.put_epochs(dict(epochs))

@@ -103,7 +103,9 @@ class _Joining:
             await thread.run(self.store.sync.put, _STATE, state)
         self.attempt = attempt
 
-    def finish(self, relay: HttpRelay, kit: RecoveryKit, roster: Roster, entries: list[bytes]) -> Store:
+    def finish(
+        self, relay: HttpRelay, kit: RecoveryKit, roster: Roster, entries: list[bytes], incarnation: bytes
+    ) -> Store:
         """The entry is in the roster: complete the home, on the store's thread. Raises `HistoryError` (`roster`)."""
         store, attempt, device = self.store, self.attempt, self.find(roster)
         if store is None or attempt is None or device is None or entries[device.added_at] != attempt.entry:
@@ -118,6 +120,8 @@ class _Joining:
                 entries=entries[: device.added_at + 1],
                 epochs=attempt.epochs,
                 kit_heads=kit.feeds,
+                incarnation=incarnation,
+                recovery_wrap=attempt.wraps[0],
             )
             store.sync.put(_STATE, None)
         store.publish()
@@ -187,7 +191,7 @@ async def recover_home(
                 failure = error  # where the answer was lost, the entry may be there
                 continue
             entries, roster = [*entries, attempt.entry], roster.append(attempt.entry)
-        return await thread.run(joining.finish, relay, kit, roster, entries)
+        return await thread.run(joining.finish, relay, kit, roster, entries, info.incarnation)
     raise failure or AssertionError
 
 

@@ -8,14 +8,17 @@ from dataclasses import replace
 from sealkeep_client.engine import Sync, SyncReport, Verification
 from sealkeep_client.vault._core import Core
 from sealkeep_client.vault._devices import locked_by
-from sealkeep_client.vault._types import OnProgress, SyncSummary, VerifyReport
+from sealkeep_client.vault._repair import Repairing
+from sealkeep_client.vault._types import OnProgress, RepairReport, SyncSummary, VerifyReport
+from sealkeep_protocol.errors import HistoryError
 
 
 class Relaying:
     """The methods of `Vault` that talk to the relay; each is described there. `settled` is notified after every sync."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, repairing: Repairing) -> None:
         self._core = core
+        self._repairing = repairing
         self.settled = asyncio.Condition()
 
     async def register(self) -> None:
@@ -33,10 +36,15 @@ class Relaying:
         core = self._core
         async with core.exclusive:
             await self.register()
-            # On the store's thread, behind what a sync that was cancelled may still have under way there.
-            sync = await core.in_store(self._make_sync)
             try:
-                report = await core.drive(sync.run(writes=writes), progress)
+                enrolled = await self._repairing.enrol() if await self._repairing.is_enrolling() else None
+                try:
+                    report = await self._sync(progress, writes)
+                except HistoryError as error:
+                    if error.code != "clone" or enrolled is not None:
+                        raise
+                    enrolled = await self._repairing.enrol()
+                    report = await self._sync(progress, writes)
             finally:
                 async with self.settled:
                     self.settled.notify_all()
@@ -49,7 +57,18 @@ class Relaying:
             unreadable=report.unreadable,
             unopened=report.unopened,
             locked_by=locked_by(report.account),
+            enrolled=enrolled,
         )
+
+    async def _sync(self, progress: OnProgress | None, writes: bool) -> SyncReport:
+        # On the store's thread, behind what a sync that was cancelled may still have under way there.
+        sync = await self._core.in_store(self._make_sync)
+        return await self._core.drive(sync.run(writes=writes), progress)
+
+    async def repair(self, *, progress: OnProgress | None) -> RepairReport:
+        async with self._core.exclusive:
+            await self.register()
+            return await self._repairing.repair(progress)
 
     def _make_sync(self) -> Sync:
         local = self._core.local
@@ -58,6 +77,7 @@ class Relaying:
             self._core.store.ids if 1 in local.account.epochs else None,
             known=local.known,
             refused=local.refused,
+            signed=local.signed,
             random=self._core.sources.random,
             sent_to=local.get("sent-to"),
             floor=local.get("kit-heads") or (),
@@ -72,6 +92,8 @@ class Relaying:
     async def verify(self, *, progress: OnProgress | None) -> VerifyReport:
         core = self._core
         async with core.exclusive:
-            verification = await core.in_store(lambda: Verification(core.local.account, core.local.known))
+            verification = await core.in_store(
+                lambda: Verification(core.local.account, core.local.known, core.local.signed)
+            )
             result = await core.drive(verification.run(), progress)
         return VerifyReport(result.entries, result.segments, result.records, result.bytes, result.unreadable)

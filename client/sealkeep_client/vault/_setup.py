@@ -61,6 +61,8 @@ async def create_home(
                     entries=[composed.entry],
                     epochs={composed.keys.number: composed.keys.secret},
                     unsent_wraps=composed.wraps,
+                    incarnation=info.incarnation,
+                    recovery_wrap=composed.wraps[0],
                 )
             store.publish()
         except BaseException:

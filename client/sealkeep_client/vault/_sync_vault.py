@@ -17,6 +17,7 @@ from sealkeep_client.vault._device_types import DeviceInfo, KitInfo, MembershipC
 from sealkeep_client.vault._types import (
     Change,
     Chat,
+    Checkpoint,
     Draft,
     ImportReport,
     LinkCode,
@@ -24,6 +25,7 @@ from sealkeep_client.vault._types import (
     Newcomer,
     OnProgress,
     Record,
+    RepairReport,
     Status,
     SyncState,
     SyncSummary,
@@ -234,6 +236,14 @@ class SyncVault:
         """See `Vault.background_sync`."""
         with self._loop.enter(self._vault.background_sync(on_state=on_state, interval=interval)):
             yield
+
+    def repair(self, *, progress: OnProgress | None = None) -> RepairReport:
+        """See `Vault.repair`."""
+        return self._loop.run(self._vault.repair(progress=progress))
+
+    def checkpoint(self, words: tuple[str, str] | None = None) -> Checkpoint:
+        """See `Vault.checkpoint`."""
+        return self._loop.run(self._vault.checkpoint(words))
 
     def verify(self, *, progress: OnProgress | None = None) -> VerifyReport:
         """See `Vault.verify`."""

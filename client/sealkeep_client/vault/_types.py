@@ -89,7 +89,7 @@ class Change:
 class Progress:
     """How far long work has come. `total` is None where it is not known; the unit is the phase's own."""
 
-    phase: Literal["importing", "reading", "writing", "verifying", "exporting"]
+    phase: Literal["importing", "reading", "writing", "verifying", "repairing", "exporting"]
     done: int
     total: int | None = None
     records: int = 0
@@ -115,7 +115,8 @@ class SyncSummary:
     """What one sync did: records and segments received and sent, and segments whose author wrote what nobody can read.
 
     `unopened` segments are kept until this device gets their key. `locked_by` names the device that changed the account's
-    keys and gave this one none that opens: until another device mends that, nothing is sent.
+    keys and gave this one none that opens: until another device mends that, nothing is sent. `enrolled` is set where this
+    home turned out to be a copy: it goes on under another device number.
     """
 
     received: int
@@ -125,6 +126,46 @@ class SyncSummary:
     unreadable: tuple[PeerError, ...]
     unopened: int = 0
     locked_by: str | None = None
+    enrolled: Enrolled | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """That this home has become device `number` of its account, named `name`; before it was device `before`."""
+
+    before: int
+    number: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A stretch of what device `device` wrote that the relay lacks and that is not here whole: its numbers there."""
+
+    device: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class RepairReport:
+    """What a repair brought back to the relay: entries of the account's roster, and segments; and what it could not."""
+
+    entries: int
+    segments: int
+    missing: tuple[Lost, ...]
+    enrolled: Enrolled | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Two words, the code of four that this device shows for them, and what that covers: the number of the newest entry
+    of the roster, and (device, name, number of its last segment) for each device that has written."""
+
+    words: tuple[str, str]
+    code: tuple[str, ...]
+    entry: int
+    feeds: tuple[tuple[int, str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from sealkeep_client.kit import RecoveryKit
 from sealkeep_client.store import Store, Unlock
 from sealkeep_client.transport import HttpRelay
 from sealkeep_client.vault._by_kit import close_account, verify_kit
+from sealkeep_client.vault._checkpoint import checkpoint
 from sealkeep_client.vault._core import Core, Sources
 from sealkeep_client.vault._device_types import DeviceInfo, KitInfo, KitReport, MembershipChange, RosterChange
 from sealkeep_client.vault._devices import Devices
@@ -29,12 +30,14 @@ from sealkeep_client.vault._observing import Observing
 from sealkeep_client.vault._reading import Reading
 from sealkeep_client.vault._recovering import Reclaiming, recover_home
 from sealkeep_client.vault._relaying import Relaying
+from sealkeep_client.vault._repair import Repairing
 from sealkeep_client.vault._setup import create_home
 from sealkeep_client.vault._shown import Shown
 from sealkeep_client.vault._status import read_status
 from sealkeep_client.vault._types import (
     Change,
     Chat,
+    Checkpoint,
     Draft,
     ImportReport,
     LinkCode,
@@ -42,6 +45,7 @@ from sealkeep_client.vault._types import (
     Newcomer,
     OnProgress,
     Record,
+    RepairReport,
     Status,
     SyncState,
     SyncSummary,
@@ -73,7 +77,7 @@ class Vault:
         shown = Shown(core.store)
         self._reading = Reading(core, shown)
         self._observing = Observing(core, shown)
-        self._relaying = Relaying(core)
+        self._relaying = Relaying(core, Repairing(core))
         self._devices = Devices(core)
         self._in_step = InStep(core, self._relaying)
         self._writing = Writing(core, shown, written=self._in_step.wake)
@@ -362,6 +366,23 @@ class Vault:
     async def verify(self, *, progress: OnProgress | None = None) -> VerifyReport:
         """Read everything again from the relay and prove it against what this device has. Changes nothing."""
         return await self._relaying.verify(progress=progress)
+
+    async def repair(self, *, progress: OnProgress | None = None) -> RepairReport:
+        """Bring back to a relay that was restored from a backup what this device still holds of the account.
+
+        Call it when a person asks for it: until then a relay that lost something is reported as one that rolled back. What
+        `missing` names another device may hold. Raises `HistoryError`: `rollback` where the relay lost something and does
+        not say that it was restored, `fork` where it shows another history.
+        """
+        return await self._relaying.repair(progress=progress)
+
+    async def checkpoint(self, words: tuple[str, str] | None = None) -> Checkpoint:
+        """A code of four words for what this device was shown, with two random words; with the two that another device
+        shows, the same code exactly when both were shown the same history. Needs no relay: sync both first.
+
+        Raises `UsageError` for what is no word of the list.
+        """
+        return await checkpoint(self._core, words)
 
     # Other devices
 

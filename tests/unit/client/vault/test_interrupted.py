@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -120,27 +119,6 @@ async def test_a_sync_that_is_cancelled_while_the_store_works(person: Person, mo
     assert step > 6
     assert await texts(phone, chat) == await texts(tablet, chat) == sorted(f"{n}" for n in range(1, written + 1))
     assert (await phone.verify()) == (await tablet.verify())
-
-
-async def test_a_copied_home_is_told(person: Person) -> None:
-    """SEG-19: with device and seq; the copy keeps what it has."""
-    phone = await person.create()
-    chat = await phone.conversation("telegram:user:1")
-    await write(phone, chat, "one")
-    await phone.sync()
-    await phone.close()
-    shutil.copytree(person.home("phone"), person.home("copy"))
-    phone, copy = await person.open(), await person.open("copy")
-    await write(phone, chat, "from the phone")
-    await phone.sync()
-    await write(copy, chat, "from the copy")
-    for _ in range(2):
-        with pytest.raises(HistoryError) as caught:
-            await copy.sync()
-        assert (caught.value.code, caught.value.device, caught.value.seq) == ("clone", 1, 2)
-    assert await texts(copy, chat) == ["from the copy", "one"]
-    assert (await copy.status()).waiting == 1
-    assert (await phone.verify()).segments == 2
 
 
 async def test_what_nobody_can_read_is_reported(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:

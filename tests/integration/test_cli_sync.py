@@ -17,7 +17,8 @@ def test_sync_and_status(phone: Path, relay: RelayProcess, sealkeep: Sealkeep) -
     assert said == (0, "Everything is in step.\n", "")
     [summary] = sealkeep(phone, "sync", "--json").objects
     counts = {"received": 0, "sent": 0, "segments_received": 0, "segments_sent": 0}
-    assert summary == {"type": "sync", **counts, "unreadable": [], "unopened": 0, "locked_by": None}
+    more = {"unreadable": [], "unopened": 0, "locked_by": None, "enrolled": None}
+    assert summary == {"type": "sync", **counts, **more}
     [status] = sealkeep(phone, "status", "--json").objects
     assert (status["type"], status["relay"], status["device"], status["waiting"]) == ("status", relay.url, 1, 0)
     text = sealkeep(phone, "status").out
@@ -72,7 +73,7 @@ def test_a_relay_that_is_down_and_one_that_went_back(tmp_path: Path, sealkeep: S
         assert (said.status, said.out) == (3, "")
         assert "(rollback)" in said.err
         assert "\n  promise  P4: " in said.err
-        assert "ask whoever runs it, and delete nothing here" in said.err
+        assert "ask whoever runs the relay whether it was restored from a backup; delete nothing here" in said.err
 
 
 def test_unreadable_segments_are_told(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -72,9 +73,12 @@ _TELL = "keep this device and its directory as they are; tell whoever runs the r
 _ADVICE: Final = {
     "unsupported": "update sealkeep: this was written by a newer version, or by something else altogether",
     "identity": "check the relay's address; if the relay was moved, ask whoever runs it before you go on",
-    "rollback": "the relay may have been restored from an old backup: ask whoever runs it, and delete nothing here",
-    "clone": "restore this device from the recovery kit into another --home; export first what only this one has",
+    "rollback": "ask whoever runs the relay whether it was restored from a backup; delete nothing here",
+    "clone": "`sealkeep sync` again: it goes on as a new device, and sends what only this one has",
 }
+_REPAIR: Final = (
+    "if whoever runs it confirms that, `sealkeep repair` brings back what your devices hold; delete nothing here"
+)
 
 _REFUSALS: Final = {
     "revoked": "reading what is on this device still works; `sealkeep recover` with the recovery kit adds it anew",
@@ -133,10 +137,31 @@ def _misbehaved(error: PeerError) -> Explanation:
         (
             _one_line(f"the relay {kind}: {error} ({error.code})"),
             _row("promise", promise),
+            *_words(error),
+            *_proof(error),
             _row("safe", _SAFE),
-            _row("do", _ADVICE.get(error.code, _TELL)),
+            _row("do", _REPAIR if error.restored is not None else _ADVICE.get(error.code, _TELL)),
         ),
     )
+
+
+def _words(error: PeerError) -> list[str]:
+    """What a relay says for itself that shows less than it did."""
+    if error.restored is None:
+        return []
+    if not error.restored:
+        return [_row("says", "that it has become another store; it does not say why")]
+    moment = datetime.datetime.fromtimestamp(error.restored / 1000)
+    return [_row("says", f"that it was restored from a backup on {moment:%Y-%m-%d at %H:%M}")]
+
+
+def _proof(error: PeerError) -> list[str]:
+    if error.evidence is None:
+        return []
+    return [
+        _row("proof", error.evidence),
+        _row("", "anybody can check it: `sealkeep evidence` with this file"),
+    ]
 
 
 def _failed(error: SealkeepError) -> str:

@@ -17,6 +17,7 @@ _PHASES: Final = {
     "reading": "Receiving",
     "writing": "Sending",
     "verifying": "Verifying",
+    "repairing": "Repairing",
     "exporting": "Exporting",
 }
 

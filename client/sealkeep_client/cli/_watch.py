@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sealkeep_client.cli._output import count, print_json, say
+from sealkeep_client.cli._output import clean_line, count, print_json, say
 from sealkeep_client.cli._progress import progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sealkeep_client.vault import Progress, SyncState, SyncSummary, Vault
+    from sealkeep_client.vault import Enrolled, Progress, SyncState, SyncSummary, Vault
     from sealkeep_protocol.errors import PeerError
 
 
@@ -73,7 +73,7 @@ _FULL = "what waits is safe on this device, and what others write is fetched; as
 def tell_sync(summary: SyncSummary, as_json: bool, *, always: bool) -> None:
     """Tell what one sync did; where it did nothing, only with `always`."""
     if as_json:
-        if always or summary.received or summary.sent:
+        if always or summary.received or summary.sent or summary.enrolled:
             print_json(
                 {
                     "type": "sync",
@@ -84,9 +84,11 @@ def tell_sync(summary: SyncSummary, as_json: bool, *, always: bool) -> None:
                     "unreadable": [peer_error(error) for error in summary.unreadable],
                     "unopened": summary.unopened,
                     "locked_by": summary.locked_by,
+                    "enrolled": json_enrolled(summary.enrolled),
                 }
             )
         return
+    tell_enrolled(summary.enrolled)
     warn_unreadable(summary.unreadable)
     warn_locked(summary.unopened, summary.locked_by)
     if summary.received or summary.sent:
@@ -104,6 +106,23 @@ def warn_locked(unopened: int, locked_by: str | None) -> None:
         )
     if unopened:
         say(f"{count(unopened, 'segment')} cannot be read yet: a device of yours that has the key passes it on")
+
+
+def json_enrolled(enrolled: Enrolled | None) -> dict[str, Any] | None:
+    """That a home goes on under another number, for `--json`."""
+    if enrolled is None:
+        return None
+    return {"before": enrolled.before, "device": enrolled.number, "name": enrolled.name}
+
+
+def tell_enrolled(enrolled: Enrolled | None) -> None:
+    """The same for a person."""
+    if enrolled is not None:
+        click.echo(
+            f"This home is a copy of device {enrolled.before}, or came from a backup: it goes on as device"
+            f" {enrolled.number}, “{clean_line(enrolled.name)}”. Nothing is lost. If device {enrolled.before} is gone,"
+            f" remove it: `sealkeep remove {enrolled.before}`."
+        )
 
 
 def peer_error(error: PeerError) -> dict[str, Any]:

@@ -12,8 +12,6 @@ from sealkeep_protocol.roster import Roster
 from sealkeep_protocol.segments import Head
 from sealkeep_protocol.types import DeviceId, ObjectId, Seq
 
-WORD_BITS = 11
-LIST_SIZE = 1 << WORD_BITS
 CODE_WORDS = 4
 
 Words = tuple[str, str]
@@ -31,8 +29,8 @@ def seen_heads(roster: Roster, heads: Iterable[Head]) -> list[Head]:
     return sorted(seen)
 
 
-def checkpoint_code(keys: EpochKeys, roster: Roster, heads: Iterable[Head], words: Words) -> tuple[int, ...]:
-    """The numbers, from 0 to 2,047, of the four words of a code.
+def checkpoint_code(keys: EpochKeys, roster: Roster, heads: Iterable[Head], words: Words) -> bytes:
+    """32 bytes, of which the first 44 bits are shown as four words (`WordList.encode`).
 
     `keys` are those of the roster's newest epoch; `roster` and `heads`, of all feeds, what this device has verified
     itself; `words` the two random ones. Raises `UsageError` for another epoch's keys.
@@ -42,6 +40,5 @@ def checkpoint_code(keys: EpochKeys, roster: Roster, heads: Iterable[Head], word
     if keys.number != roster.epoch:
         raise UsageError("a checkpoint code takes the key of the newest epoch")
     pins = [list(device.removal) for _, device in sorted(roster.devices.items()) if device.removal is not None]
-    said = cbor.encode([roster.account, *words, roster.head, [list(h) for h in seen_heads(roster, heads)], pins])
-    bits = int.from_bytes(mac(keys.checkpoint_key, said), "big") >> (256 - CODE_WORDS * WORD_BITS)
-    return tuple(bits >> shift & (LIST_SIZE - 1) for shift in range(WORD_BITS * (CODE_WORDS - 1), -1, -WORD_BITS))
+    said = [roster.account, *words, roster.head, [list(head) for head in seen_heads(roster, heads)], pins]
+    return mac(keys.checkpoint_key, cbor.encode(said))

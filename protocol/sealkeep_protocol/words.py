@@ -1,4 +1,4 @@
-"""Words for people to read out and type: the English list of BIP-39 (spec §10.2), 11 bits a word."""
+"""Words for people to read out and type: the English list of BIP-39 (spec §10.2, §11.1), 11 bits a word."""
 
 from __future__ import annotations
 

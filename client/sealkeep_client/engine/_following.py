@@ -82,8 +82,16 @@ def _hear_words(session: Session, error: HistoryError) -> Steps[None]:
         info: RelayInfo = yield ReadInfo()
     except SealkeepError:
         return  # it says nothing
-    if info.identity == session.account.identity and session.account.incarnation not in (None, info.incarnation):
+    if info.identity == session.account.identity and became_another(session.account, info):
         error.restored = info.restored or 0
+
+
+def became_another(account: Account, info: RelayInfo) -> bool:
+    """Whether the relay's store is not the one under which this account was verified; where that one is not known, as
+    before the first sync, whether the relay says so."""
+    if account.incarnation is None:
+        return info.restored is not None
+    return account.incarnation != info.incarnation
 
 
 def confirm_denial(session: Session, refused: RefusedError) -> Steps[None]:

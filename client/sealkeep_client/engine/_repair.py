@@ -20,7 +20,7 @@ from sealkeep_client.engine._actions import (
     SaveRoster,
     Steps,
 )
-from sealkeep_client.engine._following import follow_roster
+from sealkeep_client.engine._following import became_another, follow_roster
 from sealkeep_client.engine._heads import compare_heads
 from sealkeep_client.engine._proof import ask_for_proof
 from sealkeep_client.engine._roster import RemovedError, decode
@@ -98,7 +98,7 @@ class Repair:
         missing: tuple[Gap, ...] = ()
         # VIE-10: "… and MUST copy to it only when the person asks for a **repair**, and only under another incarnation than
         # the one under which it verified what is lost."
-        if session.account.incarnation in (None, info.incarnation):
+        if not became_another(session.account, info):
             yield from follow_roster(session)
             compare_heads(session, (yield ReadHeads()))
         else:

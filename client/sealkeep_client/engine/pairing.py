@@ -133,7 +133,7 @@ def add_device(
 
     Raises `PairingError` for keys that the roster has seen otherwise, and what following the roster raises.
     """
-    session = Session(account, known, refused=lambda header: False)
+    session = Session(account, known, refused=lambda header: None)
     failure: SealkeepError | None = None
     for _ in range(RACES):
         yield from follow_roster(session)

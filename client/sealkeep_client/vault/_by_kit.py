@@ -25,6 +25,7 @@ class KitHolder:
     relay: HttpRelay
     kit: RecoveryKit
     keys: PrivateKeys
+    incarnation: bytes  # the relay's
 
     @classmethod
     async def at(cls, relay: HttpRelay, kit: RecoveryKit) -> KitHolder:
@@ -32,7 +33,7 @@ class KitHolder:
         info = await relay.info()
         if info.identity != kit.identity:
             raise AuthenticationError("identity", "this is not the relay that the recovery kit names")
-        return cls(relay, kit, PrivateKeys.of_recovery(kit.seed))
+        return cls(relay, kit, PrivateKeys.of_recovery(kit.seed), info.incarnation)
 
     async def roster(self) -> tuple[list[bytes], Roster]:
         """The account's entries, judged, and held against what the kit has seen. Raises peer errors."""

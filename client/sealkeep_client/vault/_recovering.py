@@ -191,7 +191,7 @@ async def recover_home(
                 failure = error  # where the answer was lost, the entry may be there
                 continue
             entries, roster = [*entries, attempt.entry], roster.append(attempt.entry)
-        return await thread.run(joining.finish, relay, kit, roster, entries, info.incarnation)
+        return await thread.run(joining.finish, relay, kit, roster, entries, holder.incarnation)
     raise failure or AssertionError
 
 

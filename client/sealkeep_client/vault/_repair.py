@@ -49,7 +49,7 @@ class Repairing:
     def _name(self) -> str:
         """The name of the present device, marked as a copy's."""
         account = self._core.local.account
-        name = name_device(account, account.device).removesuffix(_SUFFIX)
+        name = name_device(account.roster, account.epochs, account.device).removesuffix(_SUFFIX)
         return name.encode()[: MAX_NAME - len(_SUFFIX)].decode(errors="ignore") + _SUFFIX
 
     async def repair(self, progress: OnProgress | None) -> RepairReport:

@@ -1,4 +1,4 @@
-"""The word list of codes (spec §10.2), from the package `mnemonic`."""
+"""The word list of codes (spec §10.2, §11.1), from the package `mnemonic`."""
 
 from __future__ import annotations
 

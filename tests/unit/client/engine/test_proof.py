@@ -217,6 +217,17 @@ def test_a_denial_may_be_a_restored_relays(world: World) -> None:
     assert (caught.value.code, caught.value.restored) == ("rollback", 7)
 
 
+def test_a_device_that_never_synced_has_the_relays_words_alone(world: World) -> None:
+    """VIE-10: it knows no incarnation to compare with."""
+    _, relay, _, laptop = world
+    relay.spoil(ReadRoster, instead(([], 0)))
+    for restored in (None, 5):
+        relay.restored = restored
+        with pytest.raises(HistoryError) as caught:
+            laptop.sync()
+        assert (caught.value.code, caught.value.restored) == ("rollback", restored)
+
+
 def test_other_errors_ask_nothing_more(world: World) -> None:
     _, relay, phone, laptop = world
     laptop.write("more")

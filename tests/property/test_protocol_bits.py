@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealkeep_protocol import signed
+from sealkeep_protocol import sealing, signed
 from sealkeep_protocol.errors import AuthenticationError, HistoryError, MalformedError, PeerError
 from sealkeep_protocol.hybrid_kem import check_wrap, unwrap
 from sealkeep_protocol.primitives import sha256
@@ -113,8 +113,14 @@ def test_links(epoch: int, bit: int) -> None:
     rotations = list(ACCOUNT.roster.rotations)
     spoilt = Link(link.epoch, flipped(link.sealed, bit))
     rotations[epoch - 1] = Rotation(epoch, rotations[epoch - 1].commitment, (spoilt,))
+    keys, older = ACCOUNT.epochs[epoch], spoilt.epoch
     with refused(AuthenticationError, "commitment" if bit < 512 else "ciphertext"):
-        follow_links(replace(ACCOUNT.roster, rotations=tuple(rotations)), ACCOUNT.epochs[epoch])
+        sealing.open_alone(
+            keys.link_key, "link", [epoch, older], spoilt.sealed, binding=ACCOUNT.roster.previous_of_epoch(epoch)
+        )
+    # It leads nowhere, and takes nothing away from other ways.
+    led = follow_links(replace(ACCOUNT.roster, rotations=tuple(rotations)), keys)
+    assert older not in {one.number for one in led}
 
 
 @given(number=st.integers(1, 4), bit=BITS)

@@ -60,6 +60,7 @@ def verify_kit_command(kit: Path | None, relay: str | None, as_json: bool) -> in
                 "number": report.number,
                 "epochs": report.epochs,
                 "missing": list(report.missing),
+                "lost": report.lost,
                 "spoilt_by": list(report.spoilt_by),
                 "in_force": report.in_force,
                 "current": report.current,
@@ -69,7 +70,8 @@ def verify_kit_command(kit: Path | None, relay: str | None, as_json: bool) -> in
         )
         return 0 if report.restores_all else 1
     if report.restores_all:
-        click.echo(f"The kit is right: it opens {_all(report.epochs)} of the account, and so restores everything.")
+        keys = _all(report.epochs) if not report.missing else "every key that anything was written under"
+        click.echo(f"The kit is right: it opens {keys}, and so restores everything.")
         return 0
     for line in _shortcomings(report):
         say(line)
@@ -77,7 +79,7 @@ def verify_kit_command(kit: Path | None, relay: str | None, as_json: bool) -> in
 
 
 def _all(epochs: int) -> str:
-    return "the one key" if epochs == 1 else f"all {count(epochs)} keys"
+    return "the account's one key" if epochs == 1 else f"all {count(epochs)} keys of the account"
 
 
 def _shortcomings(report: KitReport) -> list[str]:
@@ -87,18 +89,17 @@ def _shortcomings(report: KitReport) -> list[str]:
         lines.append(f"this is not the newest recovery kit: “{report.replaced_by}” made another one{at}")
     if not report.in_force:
         return [*lines, "it restores nothing any more: destroy it, and keep the newest one"]
-    opened = report.epochs - len(report.missing)
-    lines.append(
-        f"the kit opens {count(opened)} of {count(report.epochs, 'key')}: what was written under the others is lost to it"
-    )
+    opened, keys = count(report.epochs - len(report.missing)), count(report.epochs, "key")
+    lost = count(report.lost, "segment") if report.lost else "nothing so far"
+    lines.append(f"the kit opens {opened} of {keys}; {lost} was written under the others, which it does not restore")
     if report.spoilt_by:
         names = ", ".join(f"“{name}”" for name in report.spoilt_by)
         lines.append(
-            f"{names} renewed the keys and gave the kit one that does not open;"
-            " `sealkeep rotate` on a device of yours gives it a good one: then try again"
+            f"{names} renewed the keys and gave the kit one that does not open; `sealkeep rotate` on a device that reads"
+            " everything gives it a good one: then try again"
         )
     elif report.replaced_by is None:
-        lines.append("`sealkeep rotate` on a device of yours that reads everything links them again: then try again")
+        lines.append("`sealkeep rotate` on a device that reads everything links them again: then try again")
     else:
         lines.append("try the newest one; if you did not make that: `sealkeep recover --remove-others` with this one")
     return lines

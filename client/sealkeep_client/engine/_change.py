@@ -17,7 +17,7 @@ from sealkeep_protocol.errors import PeerError, RefusedError, SealkeepError, Tra
 from sealkeep_protocol.keys import KeyRecord, PrivateKeys
 from sealkeep_protocol.roster import Composed, Removal, Roster, Signer, compose_change
 
-REBASES: Final = 32  # entries of others in a row, before this device gives up
+REBASES: Final = 256  # entries of others in a row, before this device gives up: more than a relay takes of a thief
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,11 +30,12 @@ class _Followed:
 class Survey:
     """Follows all feeds of a roster from their beginning, and goes on where it ended when it is run again.
 
-    With `discard` a feed whose next header does not hold is given up there, instead of raising.
+    With `discard` a feed whose next header does not hold is given up there, instead of raising. `epochs` counts segments.
     """
 
     def __init__(self, *, discard: bool) -> None:
         self._discard = discard
+        self.epochs: Counter[int] = Counter()
         self._followed: dict[int, _Followed] = {}
         # What headers name of feeds that were not followed so far: by device and seq the id, and who names it where.
         self._open: dict[tuple[int, int], list[tuple[ObjectId, int, int]]] = {}
@@ -107,6 +109,7 @@ class Survey:
 
         followed.feed = followed.feed.follow(verified, roster, known)
         followed.ids += verified.id
+        self.epochs[verified.header.epoch] += 1
         self._remember(verified)
 
     def _remember(self, verified: VerifiedHeader) -> None:

@@ -13,14 +13,14 @@ from typing import Any, Final, TypeAlias, TypeVar
 from sealkeep_client.answers import Wrap
 from sealkeep_client.engine._actions import AppendEntry, ReadRoster, ReadWraps, Steps
 from sealkeep_client.engine._following import confirm_denial, follow_roster
-from sealkeep_client.engine._roster import decode
+from sealkeep_client.engine._roster import unlock
 from sealkeep_client.engine._session import RACES, Session
 from sealkeep_client.engine._state import Account
 from sealkeep_protocol.errors import HistoryError, PairingError, RefusedError, SealkeepError, TransportError
 from sealkeep_protocol.feeds import HeaderIds
 from sealkeep_protocol.keys import KeyRecord, PrivateKeys
 from sealkeep_protocol.pairing import Candidate, Enrolment, NewDevice, OldDevice
-from sealkeep_protocol.roster import Roster, compose_change, follow_links, open_wrap
+from sealkeep_protocol.roster import Roster, compose_change
 from sealkeep_protocol.types import AccountId, DeviceId
 
 # Through the mailbox
@@ -205,9 +205,8 @@ def join(
             raise HistoryError("missing", "the relay withholds this device's key of the current epoch")
         begun = roster.entry_epochs.index(roster.epoch)
         if wrap.entry == begun:
-            newest = open_wrap(roster, decode(entries[begun]), wrap.wrap, enrolment.device, keys)
-            epochs = {epoch.number: epoch for epoch in (newest, *follow_links(roster, newest))}
-            return Account(enrolment.device, keys, identity, roster, MappingProxyType(epochs)), entries
+            joined = Account(enrolment.device, keys, identity, roster, MappingProxyType({}))
+            return unlock(joined, entries[begun], wrap.wrap), entries
         if wrap.entry <= roster.number:
             raise HistoryError("missing", "the relay shows another key instead of the current epoch's")
         # Another device has rotated since the roster was read.

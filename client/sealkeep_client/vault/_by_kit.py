@@ -6,15 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from sealkeep_client.engine import decode, name_device, open_by_kit
+from sealkeep_client.engine import Survey, decode, name_device, open_by_kit
 from sealkeep_client.kit import RecoveryKit
 from sealkeep_client.transport import Credentials, HttpRelay
+from sealkeep_client.vault._asking import drive_without_store
 from sealkeep_client.vault._device_types import KitReport
 from sealkeep_protocol.errors import AuthenticationError, HistoryError, RefusedError, SealkeepError, TransportError
 from sealkeep_protocol.keys import EpochKeys, PrivateKeys
 from sealkeep_protocol.roster import RecoveryKey, Roster, Signer, compose_close
 
-REBASES: Final = 32  # entries of others in a row
+REBASES: Final = 256  # entries of others in a row: more than a relay takes of a thief
 CLOSING_DAYS: Final = 30  # §5.4
 
 
@@ -89,11 +90,18 @@ async def verify_kit(relay: HttpRelay, kit: RecoveryKit) -> KitReport:
         if opened.withheld:
             raise HistoryError("missing", f"the relay withholds this kit's key of roster entry {opened.withheld[0]}")
         epochs, spoilt = opened.epochs, opened.spoilt
+    missing = tuple(n for n in range(1, roster.epoch + 1) if n not in epochs)
+    lost = 0
+    if missing and key.has_right:  # was anything written under them?
+        survey = Survey(discard=False)
+        await drive_without_store(relay, kit.account, survey.run(roster))
+        lost = sum(survey.epochs[number] for number in missing)
     following = next((k for k in roster.recovery_keys if k.number > key.number), None)
     return KitReport(
         number=key.number,
         epochs=roster.epoch,
-        missing=tuple(n for n in range(1, roster.epoch + 1) if n not in epochs),
+        missing=missing,
+        lost=lost,
         spoilt_by=tuple(sorted({_name(roster, epochs, roster.entry_signers[number]) for number in spoilt})),
         in_force=key.has_right,
         current=key.number == roster.current_recovery_key.number,

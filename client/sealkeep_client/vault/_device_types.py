@@ -81,7 +81,8 @@ class MembershipChange:
 
 @dataclass(frozen=True, slots=True)
 class KitReport:
-    """What a recovery kit opens, out of `epochs` in all: `missing` are those that it does not reach.
+    """What a recovery kit opens, out of `epochs` in all: `missing` are those that it does not reach, and `lost` is how many
+    segments were written under them.
 
     `spoilt_by` names the devices that owed this kit a key and gave it one that does not open. `in_force` and `current` are
     as in `KitInfo`; `replaced_by` and `replaced_at` say who made the next kit, and when.
@@ -90,6 +91,7 @@ class KitReport:
     number: int
     epochs: int
     missing: tuple[int, ...]
+    lost: int
     spoilt_by: tuple[str, ...]
     in_force: bool
     current: bool
@@ -98,4 +100,5 @@ class KitReport:
 
     @property
     def restores_all(self) -> bool:
-        return self.in_force and not self.missing
+        """Whether it brings back all that was written, and all that is written from now on."""
+        return self.in_force and self.current and not self.lost and self.epochs not in self.missing

@@ -240,6 +240,10 @@ async def test_a_replaced_kit_reads_nothing_new(person: Person, three: tuple[Vau
     await phone.replace_kit(on_kit=kits.append)
     old, new = await Vault.verify_kit(person.kit), await Vault.verify_kit(kits[0])
     assert (old.epochs, old.missing, old.in_force, old.current, old.replaced_by) == (4, (4,), True, False, "phone")
+    assert (old.lost, old.restores_all, new.lost, new.restores_all) == (0, False, 0, True)
+    await write(phone, "for the new kit")
+    await phone.sync()
+    assert (await Vault.verify_kit(person.kit)).lost == 1
     assert (new.epochs, new.missing, new.in_force, new.current, new.replaced_by) == (4, (), True, True, None)
     await phone.replace_kit(on_kit=kits.append, kit=person.kit)
     for ended in (person.kit, kits[0]):

@@ -6,14 +6,17 @@ makes the account go on from it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
+from sealkeep_client.engine import Account
 from sealkeep_protocol import sealing, signed
 from sealkeep_protocol.hybrid_kem import WRAP_SIZE, wrap
+from sealkeep_protocol.keys import KeyRecord, PrivateKeys
 from sealkeep_protocol.primitives import sha256
-from sealkeep_protocol.roster import Composed, Entry, Link, Rotation, decode_entry
+from sealkeep_protocol.roster import Composed, Entry, Link, Rotation, compose_change, decode_entry
 from sealkeep_protocol.segments import SealedSegment, header_identifier, sign_header
 from support.accounts import MadeAccount, device
 
@@ -104,3 +107,41 @@ def false_header(made: MadeAccount, author: int, **fields: object) -> SealedSegm
     header = replace(made.verified(author, segment).header, **fields)  # type: ignore[arg-type]
     data = sign_header(header, made.id, made.devices[author].signing)
     return SealedSegment(header.seq, header_identifier(data, made.id), data, segment.summary, segment.body)
+
+
+# The same by a device of an open vault, for a real relay
+
+
+def spoilt_entry(account: Account, spoil: Callable[[int, bytes, bytes], bytes]) -> tuple[bytes, list[bytes]]:
+    """A rotation by this device whose wraps are what `spoil(recipient, core, wrap)` makes of them."""
+    composed = compose_change(
+        account.roster, account.signer, account.keys.signing, list(account.epochs.values()), random=os.urandom
+    )
+    core = decoded(composed).core
+    recipients = [recipient for recipient, _ in composed.roster.recipients()]
+    wraps = [spoil(recipient, core, good) for recipient, good in zip(recipients, composed.wraps, strict=True)]
+    digests = [sha256(wrapped) for wrapped in wraps]
+    data = signed.sign("roster", account.id, core, account.keys.signing, digests=digests)
+    return data, wraps
+
+
+def adding(account: Account, record: KeyRecord) -> tuple[bytes, list[bytes]]:
+    """An entry that adds a device with this key record, whatever that is; nobody gets a wrap that opens."""
+    good = compose_change(
+        account.roster,
+        account.signer,
+        account.keys.signing,
+        list(account.epochs.values()),
+        random=os.urandom,
+        added=[(new_keys().record((1, account.id)), "x")],
+    )
+    entry = decoded(good)
+    forged = replace(entry, added=(entry.added[0]._replace(keys=record),))
+    core = forged.encode_core()
+    wraps = [bytes(WRAP_SIZE)] * len(good.wraps)
+    digests = [sha256(wrapped) for wrapped in wraps]
+    return signed.sign("roster", account.id, core, account.keys.signing, digests=digests), wraps
+
+
+def new_keys() -> PrivateKeys:
+    return PrivateKeys(os.urandom(32), os.urandom(32))

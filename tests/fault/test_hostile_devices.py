@@ -1,0 +1,262 @@
+"""A device that was enrolled once and turns on the others: what it can sign, and what that comes to (P3, P6, P7).
+
+Each through a real relay and real vaults. Two headers at one seq, with a relay that helps: tests/unit/client/engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from sealkeep_client import RecoveryKit, Text, Vault
+from sealkeep_client.engine import Account, Change
+from sealkeep_client.transport import HttpRelay
+from sealkeep_protocol import signed
+from sealkeep_protocol.errors import HistoryError, PeerError, RefusedError
+from sealkeep_protocol.hybrid_kem import KEM_KEY_SIZE, MLKEM_KEY_SIZE, WRAP_SIZE, wrap
+from sealkeep_protocol.roster import Roster, compose_change
+from sealkeep_protocol.segments import Position, SegmentClass, seal_segment, summarize
+from sealkeep_protocol.types import NO_ID, DeviceId, Seq
+from support.accounts import MadeAccount, refused
+from support.hostile_devices import adding, new_keys, spoilt_entry
+from support.memory_relay import Device, MemoryRelay, Stored
+from support.proxy import Proxy
+from support.relay import RelayProcess
+from support.vaults import created, recovered
+
+CHAT = "telegram:user:1"
+LOW_ORDER = bytes.fromhex("ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f")
+
+
+class Scene(NamedTuple):
+    """The owner's phone and tablet, and the laptop that turns on them."""
+
+    phone: Vault
+    tablet: Vault
+    laptop: Vault
+    kit: RecoveryKit
+    proxy: Proxy
+
+    async def write(self, vault: Vault, text: str, *, time: int | None = None) -> None:
+        await vault.append(await vault.conversation(CHAT), replace(Text(text), time=time))
+
+    async def texts(self, vault: Vault) -> list[str | None]:
+        found = [r.text async for page in vault.history(await vault.conversation(CHAT)) for r in page]
+        return sorted(found, key=str)
+
+    @property
+    def account(self) -> Account:
+        """The laptop's."""
+        return self.laptop._core.local.account
+
+    async def append(self, entry: bytes, wraps: list[bytes]) -> None:
+        await self.laptop._core.relay.append_roster(self.account.id, self.account.roster.number, entry, wraps)
+
+
+@pytest.fixture(scope="module")
+def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
+    with RelayProcess(tmp_path_factory.mktemp("hostile") / "relay") as process:
+        yield process
+
+
+@pytest.fixture
+async def scene(tmp_path: Path, relay: RelayProcess) -> AsyncIterator[Scene]:
+    with Proxy(relay.port) as proxy:
+        async with (
+            created(tmp_path / "phone", proxy.url) as (phone, kit),
+            await recovered(tmp_path / "tablet", kit, relay.url, "tablet") as tablet,
+            await recovered(tmp_path / "laptop", kit, relay.url, "laptop") as laptop,
+        ):
+            scene = Scene(phone, tablet, laptop, kit, proxy)
+            await scene.write(phone, "one")
+            for vault in (phone, tablet, laptop):
+                await vault.sync()
+            yield scene
+
+
+async def test_different_epoch_secrets_for_different_devices(scene: Scene) -> None:
+    """KEY-04, ROS-21, ROS-22: the commitment says so to the tablet; it goes on reading, and rotates. All are in step."""
+    public = scene.account.roster.devices[2].keys.kem
+
+    def spoil(recipient: int, core: bytes, good: bytes) -> bytes:
+        return wrap(os.urandom(32), core=core, recipient=2, public=public) if recipient == 2 else good
+
+    await scene.append(*spoilt_entry(scene.account, spoil))
+    await scene.write(scene.phone, "two")
+    await scene.phone.sync()  # under the epoch that the tablet was not given
+    summary = await scene.tablet.sync()
+    assert (summary.unopened, summary.unreadable, summary.locked_by) == (1, (), None)
+    await scene.write(scene.tablet, "three")
+    await scene.tablet.sync()
+    await scene.phone.sync()  # links the epoch again
+    summary = await scene.tablet.sync()
+    assert (summary.received, summary.unopened) == (1, 0)
+    assert await scene.texts(scene.tablet) == await scene.texts(scene.phone) == ["one", "three", "two"]
+    assert [(c.what, c.signed_by) for c in (await scene.phone.device_log())[-2:]] == [
+        ("change", "tablet"),
+        ("change", "phone"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        ("low order", "key"),
+        ("not reduced", "key"),
+        ("short", "malformed"),
+        ("small signing key", "key"),
+        ("no proof", "signature"),
+    ],
+)
+async def test_a_key_that_nobody_can_use(scene: Scene, kind: str, code: str) -> None:
+    """KEY-02, KEY-03, ROS-05: it would make everybody's rotation fail. The relay refuses it, and so does every device."""
+    good = new_keys().record((1, scene.account.id))
+    record = {
+        "low order": replace(good, kem=good.kem[:MLKEM_KEY_SIZE] + LOW_ORDER),
+        "not reduced": replace(good, kem=b"\xff" * MLKEM_KEY_SIZE + good.kem[MLKEM_KEY_SIZE:]),
+        "short": good,
+        "small signing key": replace(good, signing=bytes(32)),
+        "no proof": replace(good, proof=bytes(64)),
+    }[kind]
+    entry, wraps = adding(scene.account, record)
+    if kind == "short":
+        core, cut = signed.decode_payload(signed.split(entry)[0]), KEM_KEY_SIZE
+        shorter = core.core.replace(
+            b"\x59" + cut.to_bytes(2) + good.kem, b"\x59" + (cut - 1).to_bytes(2) + good.kem[:-1]
+        )
+        entry = signed.sign("roster", scene.account.id, shorter, scene.account.keys.signing, digests=core.digests)
+    with pytest.raises(RefusedError) as caught:
+        await scene.append(entry, wraps)
+    assert caught.value.code == {"key": "invalid"}.get(code, code)
+    with pytest.raises(PeerError) as refusal:
+        scene.phone._core.local.account.roster.append(entry)
+    assert refusal.value.code == code
+    await scene.phone.sync()
+    assert len(await scene.phone.devices()) == 3
+
+
+async def test_a_spoilt_recovery_wrap(scene: Scene) -> None:
+    """P7: nobody can see it but who has the kit. `kit verify` does; any device's rotation mends it."""
+    await scene.append(
+        *spoilt_entry(scene.account, lambda recipient, core, good: good if recipient else b"\7" * WRAP_SIZE)
+    )
+    await scene.write(scene.phone, "two")
+    await scene.phone.sync()
+    report = await Vault.verify_kit(scene.kit)
+    assert (report.restores_all, report.missing, report.lost, report.spoilt_by) == (False, (4,), 1, ("laptop",))
+    await scene.phone.rotate()
+    report = await Vault.verify_kit(scene.kit)
+    assert (report.restores_all, report.missing, report.spoilt_by) == (True, (), ())
+
+
+async def test_a_clock_years_ahead(scene: Scene) -> None:
+    """§7.7: what it writes stands where it says; no other device's clock follows, and nobody's order is lost."""
+    far = 4_000_000_000_000
+    await scene.write(scene.laptop, "from 2096", time=far)
+    scene.laptop._core.local.clock.observe(far << 16, far)
+    await scene.write(scene.laptop, "a native one")
+    await scene.laptop.sync()
+    entry = compose_change(
+        scene.account.roster,
+        scene.account.signer,
+        scene.account.keys.signing,
+        list(scene.account.epochs.values()),
+        random=os.urandom,
+        time=(1 << 63) - 1,
+    )
+    await scene.append(entry.entry, list(entry.wraps))
+    await scene.phone.sync()
+    assert scene.phone._core.local.clock.last >> 16 < far
+    await scene.write(scene.phone, "now")
+    assert await scene.texts(scene.phone) == ["a native one", "from 2096", "now", "one"]
+    assert ((await scene.phone.devices())[2].last_seen or 0) < far
+    assert (await scene.phone.device_log())[-1].time == (1 << 63) - 1
+
+
+async def test_back_dated_segments_are_refused_by_the_relay(scene: Scene) -> None:
+    """REL-06, P6: whatever seq and roster head they name."""
+    before = scene.account
+    await scene.write(scene.laptop, "true")
+    await scene.laptop.sync()
+    await scene.phone.remove(3)
+    for seq in (Seq(1), Seq(2)):
+        position = Position(
+            account=before.id,
+            device=DeviceId(3),
+            seq=seq,
+            previous=NO_ID,
+            roster_number=before.roster.number,
+            roster_head=before.roster.head,
+            changed_heads=(),
+            all_heads=(),
+        )
+        forged = seal_segment(
+            position,
+            before.epochs[before.roster.epoch],
+            before.keys.signing,
+            summarize(SegmentClass.LIVE, [], 0, [], 1),
+            b"\xa0",
+            compressed=False,
+            salt=os.urandom(32),
+        )
+        with pytest.raises(RefusedError) as caught:
+            await scene.laptop._core.relay.append([(forged.header, forged.summary, forged.body)])
+        assert caught.value.code == "revoked"
+
+
+def test_back_dated_segments_are_refused_by_clients_though_a_relay_helps() -> None:
+    """SEG-24, P6: a seq before its removal, a roster head before its removal, a relay that shows it to a new device."""
+    made = MadeAccount(devices=3)
+    relay = MemoryRelay(made)
+    phone, laptop, fresh = (Device(number, made, relay) for number in (1, 2, 3))
+    laptop.write("true")
+    laptop.sync()
+    then = made.fork()
+    phone.change(Change(removed=frozenset({2})))
+    then.segments.clear()
+    relay.log = [Stored(9, 2, then.seal(2, b"back-dated"), then.roster.number)]
+    with refused(HistoryError, "pinned", device=2, seq=1):
+        fresh.sync()
+    assert fresh.texts == []
+
+
+async def test_an_entry_flood_that_races_its_removal(scene: Scene) -> None:
+    """ROS-20, §5.5: twelve entries, each a moment before the removal gets there; it comes through all the same."""
+
+    def flood() -> None:
+        async def rotate() -> None:
+            # A line of its own: the laptop's vault belongs to this test's loop.
+            line = HttpRelay(str(scene.laptop._core.relay.url), now=asyncio.get_running_loop().time)
+            try:
+                entries, head = await line.roster(scene.account.id, 0)
+                roster = Roster.read(entries, account=scene.account.id)
+                composed = compose_change(
+                    roster,
+                    scene.account.signer,
+                    scene.account.keys.signing,
+                    list(scene.account.epochs.values()),
+                    random=os.urandom,
+                )
+                await line.append_roster(scene.account.id, head, composed.entry, composed.wraps)
+            finally:
+                await line.close()
+
+        asyncio.run(rotate())
+
+    for _ in range(12):
+        scene.proxy.before("POST", "/roster", flood)
+    change = await scene.phone.remove(3)
+    assert change.removed == ((3, "laptop"),)
+    assert change.entry == 3 + 12
+    with pytest.raises(RefusedError, match="removed from the account"):
+        await scene.laptop.sync()
+    await scene.write(scene.phone, "two")
+    await scene.phone.sync()
+    await scene.tablet.sync()
+    assert await scene.texts(scene.tablet) == ["one", "two"]

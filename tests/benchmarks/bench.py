@@ -38,6 +38,8 @@ from sealkeep_protocol.primitives import aead_open, aead_seal
 from sealkeep_protocol.records import Message, RecordIds, contact_to_fields, decode_body, encode_body
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.many_epochs import run_many_epochs
+
 from support.clients import write_telegram
 from support.relay import RelayProcess
 
@@ -55,6 +57,8 @@ BOUNDS = (
     ("relay's peak (MB)", "at most", 200.0),
     ("bytes on the relay / message", "at most", 45.0),
     ("sync of one message, after all / after 1,000", "at most", 1.3),
+    ("opening, 20 devices and 500 epochs (ms)", "at most", 2000.0),
+    ("roster and wraps of these (MB)", "at most", 5.0),
 )
 
 
@@ -94,6 +98,7 @@ def measure(export: Path, base: Path) -> dict[str, float]:
         floors.append(run(export, base, "floors", str(base / "floor2")))
         stored = settled_size(relay.data)
         relay_peak = peak_of(relay.pid)
+        epochs = run(export, base, "many epochs", relay.url)
     messages = uploaded["messages"]
     floor = statistics.median(f["insert (messages/s)"] for f in floors)
     figures: dict[str, float] = {"messages": messages, "bytes of text": uploaded["text"]}
@@ -109,6 +114,9 @@ def measure(export: Path, base: Path) -> dict[str, float]:
     figures["client's peak, import and upload (MB)"] = uploaded["peak"]
     figures["client's peak, restore (MB)"] = restored["peak"]
     figures["relay's peak (MB)"] = relay_peak
+    figures["opening, 20 devices and 500 epochs (ms)"] = epochs["opening"]
+    figures["catching up with these (ms)"] = epochs["catching up"]
+    figures["roster and wraps of these (MB)"] = epochs["size"]
     figures["bytes on the relay / message"] = stored / messages
     figures["bytes on the relay / byte of text"] = stored / max(1, uploaded["text"])
     return figures
@@ -222,6 +230,7 @@ PHASES: dict[str, Callable[[argparse.Namespace], dict[str, float]]] = {
     "upload": upload,
     "restore": restore,
     "one more": one_more,
+    "many epochs": lambda chosen: run_many_epochs(chosen.base, chosen.relay),
 }
 
 

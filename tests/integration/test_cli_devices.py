@@ -1,0 +1,220 @@
+"""`devices`, `remove`, `rotate`, `kit` and `close-account`: what they print, as text and as JSON, and how they end."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sealkeep_client.kit import read_kit
+from support.commands import Sealkeep
+from support.relay import RelayProcess
+
+MOMENT = r"\d{4}-\d\d-\d\d \d\d:\d\d"
+
+
+@pytest.fixture
+def homes(tmp_path: Path, relay: RelayProcess, sealkeep: Sealkeep) -> Path:
+    """A folder with the homes of a phone and a laptop, and their kit, of an account of its own for each test."""
+    kit = tmp_path / "kit.txt"
+    assert sealkeep(tmp_path / "phone", "init", "--relay", relay.url, "--kit", kit, "--name", "phone").status == 0
+    assert sealkeep(tmp_path / "laptop", "recover", "--kit", kit, "--name", "laptop").status == 0
+    assert sealkeep(tmp_path / "phone", "sync").status == 0
+    return tmp_path
+
+
+def test_devices(homes: Path, sealkeep: Sealkeep) -> None:
+    said = sealkeep(homes / "laptop", "devices")
+    assert (said.status, said.err) == (0, "")
+    lines = said.out.splitlines()
+    assert re.fullmatch(r"No\.  Name    Added +Last seen", lines[0])
+    assert re.fullmatch(rf"  1  phone   {MOMENT}, with the account +never +active", lines[1])
+    assert re.fullmatch(rf"  2  laptop  {MOMENT}, by a recovery kit +never +this device", lines[2])
+    phone, laptop, kit = sealkeep(homes / "laptop", "devices", "--json").objects
+    assert (phone["type"], phone["number"], phone["name"], phone["state"]) == ("device", 1, "phone", "active")
+    assert (laptop["this"], laptop["added_by"], laptop["removed_by"]) == (True, "a recovery kit", None)
+    assert (kit["type"], kit["number"], kit["set_by"], kit["current"], kit["in_force"]) == (
+        "kit",
+        0,
+        "phone",
+        True,
+        True,
+    )
+
+
+def test_the_log(homes: Path, sealkeep: Sealkeep) -> None:
+    sealkeep(homes / "phone", "remove", "laptop")
+    sealkeep(homes / "phone", "kit", "replace", "--kit", homes / "new.txt")
+    sealkeep(homes / "phone", "rotate")
+    said = sealkeep(homes / "phone", "devices", "--log")
+    assert (said.status, said.err) == (0, "")
+    key = "[0-9a-f]{8}"
+    expected = [
+        rf"0  {MOMENT}  phone {key}           made the account; with “phone” \(device 1\); recovery kit 0 \(keys 1\)",
+        rf"1  {MOMENT}  recovery kit 0 {key}  added “laptop” \(device 2\) \(keys 2\)",
+        rf"2  {MOMENT}  phone {key}           removed “laptop” \(device 2\), whose segments end at 0 \(keys 3\)",
+        rf"3  {MOMENT}  phone {key}           set recovery kit 1 \(keys 4\)",
+        rf"4  {MOMENT}  phone {key}           renewed the account's keys \(keys 5\)",
+    ]
+    for pattern, line in zip(expected, said.out.splitlines(), strict=True):
+        assert re.fullmatch(pattern, line), line
+    entries = sealkeep(homes / "phone", "devices", "--log", "--json").objects
+    assert [entry["what"] for entry in entries] == ["genesis", "change", "change", "change", "change"]
+    assert entries[2]["removed"] == [{"number": 2, "name": "laptop", "last": 0, "discarded": False}]
+    assert [entry["kit"] for entry in entries] == [0, None, None, 1, None]
+    assert all(len(entry["key"]) == len(entry["id"]) == 64 for entry in entries)
+    assert entries[0]["id"] == read_kit(homes / "kit.txt").account.hex()
+
+
+def test_remove(homes: Path, sealkeep: Sealkeep) -> None:
+    """By name or number; the removed one says so itself, with status 1, and stays readable."""
+    for wrong, why in (
+        ("nobody", "there is no device “nobody”"),
+        ("phone", "a device does not remove itself"),
+        ("1", "a device does not remove itself"),
+    ):
+        said = sealkeep(homes / "phone", "remove", wrong)
+        assert (said.status, said.out) == (2, "")
+        assert why in said.err
+    said = sealkeep(homes / "phone", "remove", "laptop")
+    assert (said.status, said.err) == (0, "")
+    assert said.out == "Removed “laptop” (device 2). It reads and writes nothing any more.\n"
+    said = sealkeep(homes / "phone", "remove", "2")
+    assert (said.status, said.out) == (0, "It is removed already.\n")
+    for _ in range(2):
+        said = sealkeep(homes / "laptop", "sync")
+        assert (said.status, said.out) == (1, "")
+        assert said.err == (
+            "sealkeep: this device was removed from the account by “phone” (revoked); reading what is on this device still"
+            " works; `sealkeep recover` with the recovery kit adds it anew\n"
+        )
+    assert sealkeep(homes / "laptop", "chats").status == 0
+    said = sealkeep(homes / "laptop", "status")
+    assert said.status == 0
+    assert "this device was removed from the account by “phone”; what is on it can still be read" in said.err
+    [status] = sealkeep(homes / "laptop", "status", "--json").objects
+    assert status["removed_by"] == "phone"
+    assert re.search(rf"laptop .* removed {MOMENT}, by phone", sealkeep(homes / "phone", "devices").out)
+
+
+def test_remove_as_json_and_with_a_new_kit(homes: Path, sealkeep: Sealkeep) -> None:
+    """ROS-16: the phone has shown the kit."""
+    (homes / "taken.txt").write_text("something else")
+    said = sealkeep(homes / "laptop", "remove", "phone", "--kit", homes / "taken.txt")
+    assert (said.status, said.out) == (2, "")
+    assert "is there already: a kit is never written over; give another name with --kit" in said.err
+    assert sealkeep(homes / "phone", "sync").status == 0
+    new = homes / "new.pdf"
+    [removed] = sealkeep(homes / "laptop", "remove", "phone", "--kit", new, "--json").objects
+    assert removed == {"type": "remove", "entry": 2, "removed": [{"number": 1, "name": "phone"}], "kit": str(new)}
+    assert read_kit(new).account == read_kit(homes / "kit.txt").account
+    assert sealkeep(homes / "laptop", "kit", "verify", "--kit", new).status == 0
+
+
+def test_two_devices_of_one_name(homes: Path, sealkeep: Sealkeep) -> None:
+    assert sealkeep(homes / "twin", "recover", "--kit", homes / "kit.txt", "--name", "laptop").status == 0
+    said = sealkeep(homes / "phone", "remove", "laptop", "3")  # which the phone has not heard of yet
+    assert (said.status, said.out) == (2, "")
+    assert "several devices are called “laptop”: give one of the numbers 2, 3" in said.err
+    said = sealkeep(homes / "phone", "remove", "2", "3")
+    assert said.out == "Removed “laptop” (device 2), “laptop” (device 3). They read and write nothing any more.\n"
+    assert sealkeep(homes / "phone", "remove", "3", "laptop").status == 2
+    assert sealkeep(homes / "phone", "remove", "3", "2").out == "They are removed already.\n"
+
+
+def test_kit_replace_and_verify(homes: Path, sealkeep: Sealkeep) -> None:
+    old, new = homes / "kit.txt", homes / "new.txt"
+    said = sealkeep(homes, "kit", "verify", "--kit", old)
+    assert (said.status, said.err) == (0, "")
+    assert said.out == "The kit is right: it opens all 2 keys of the account, and so restores everything.\n"
+    said = sealkeep(homes / "phone", "kit", "replace", "--kit", new)
+    assert (said.status, said.err) == (0, "")
+    assert said.out.splitlines() == [
+        f"The recovery kit is replaced. Your new one is {new}: print it, put it in a safe place, and delete the file.",
+        "Destroy the old one: it reads nothing that is written from now on.",
+        "What was written until now it can still open, for whoever has kept a copy of that: nobody can undo this.",
+        "It can also still remove your devices. Where others may have it, end it: `sealkeep kit replace --with OLD`.",
+    ]
+    said = sealkeep(homes / "phone", "kit", "replace", "--kit", new)
+    assert said.out == f"{new} is your recovery kit already; --kit gives a further one another name.\n"
+    said = sealkeep(homes, "kit", "verify", "--kit", old)
+    assert (said.status, said.out) == (1, "")
+    assert [line.removeprefix("sealkeep: ") for line in said.err.splitlines()][1:] == [
+        "the kit opens 2 of 3 keys; nothing so far was written under the others, which it does not restore",
+        "try the newest one; if you did not make that: `sealkeep recover --remove-others` with this one",
+    ]
+    [report] = sealkeep(homes, "kit", "verify", "--kit", new, "--json").objects
+    assert (report["restores_all"], report["epochs"], report["missing"], report["current"]) == (True, 3, [], True)
+    last = homes / "last.txt"
+    [made] = sealkeep(homes / "phone", "kit", "replace", "--with", old, "--kit", last, "--json").objects
+    assert (made["type"], made["kit"], made["ended"]) == ("kit replace", str(last), True)
+    said = sealkeep(homes, "kit", "verify", "--kit", new)
+    assert said.status == 1
+    assert "it restores nothing any more: destroy it, and keep the newest one" in said.err
+    said = sealkeep(homes / "late", "recover", "--kit", new)
+    assert (said.status, said.out) == (1, "")
+    assert "this recovery kit was replaced by a newer one (revoked)" in said.err
+
+
+def test_recover_tells_who_was_there_and_removes_them(homes: Path, sealkeep: Sealkeep) -> None:
+    said = sealkeep(homes / "tablet", "recover", "--kit", homes / "kit.txt", "--name", "tablet")
+    assert "The account's other devices, and when they last wrote:" in said.out
+    assert "`sealkeep remove NAME` takes it out" in said.out
+    said = sealkeep(homes / "x", "recover", "--kit", homes / "kit.txt", "--discard")
+    assert (said.status, said.out) == (2, "")
+    new = homes / "new.txt"
+    command = ("recover", "--kit", homes / "kit.txt", "--remove-others", "--new-kit", new, "--name", "new")
+    said = sealkeep(homes / "new", *command)
+    assert (said.status, said.err) == (0, "")
+    assert said.out.count("removed") == 4  # three devices, and the sentence below
+    assert f"All other devices are removed, and the recovery kit is replaced. Your new one is {new}" in said.out
+    for home in ("phone", "laptop", "tablet"):
+        said = sealkeep(homes / home, "sync")
+        assert said.status == 1
+        assert "this device was removed from the account by a recovery kit" in said.err
+    [made] = sealkeep(
+        homes / "newer", "recover", "--kit", new, "--remove-others", "--new-kit", homes / "newest.txt", "--json"
+    ).objects
+    assert made["kit"] == str(homes / "newest.txt")
+    assert [device["state"] for device in made["others"]] == ["removed"] * 4
+
+
+def test_a_thiefs_kit_waits_and_the_owner_is_told(homes: Path, sealkeep: Sealkeep) -> None:
+    """ROS-19"""
+    thiefs = homes / "thiefs.txt"
+    assert sealkeep(homes / "laptop", "kit", "replace", "--kit", thiefs).status == 0
+    said = sealkeep(homes / "phone", "remove", "laptop", "--kit", homes / "new.txt")
+    assert said.status == 0
+    assert "A removed device had seen your recovery kit." in said.out
+    told = "recovery kit 1 was made on “laptop”, which was removed, and can remove your devices 7 days after that;"
+    assert told in said.err
+    assert told in sealkeep(homes / "phone", "devices").err
+    said = sealkeep(homes / "spy", "recover", "--kit", thiefs)
+    assert (said.status, said.out) == (1, "")
+    assert "(disputed); everything is safe on this device; try again in 7 days" in said.err
+    command = ("kit", "replace", "--with", homes / "kit.txt", "--kit", homes / "newer.txt")
+    assert sealkeep(homes / "phone", *command).status == 0
+    assert sealkeep(homes / "phone", "devices").err == ""
+
+
+def test_close_account(homes: Path, sealkeep: Sealkeep) -> None:
+    [closed] = sealkeep(homes, "close-account", "--kit", homes / "kit.txt", "--json").objects
+    assert (closed["type"], closed["days"]) == ("close-account", 0)
+    said = sealkeep(homes, "close-account", "--kit", homes / "kit.txt")
+    assert (said.status, said.out) == (0, "The account is closed: the relay takes and gives nothing any more.\n")
+    said = sealkeep(homes / "phone", "sync")
+    assert said.status == 1
+    assert "the account was closed (closed); what is on this device can still be read and exported" in said.err
+    assert sealkeep(homes / "phone", "devices").status == 0
+
+
+def test_a_kit_that_was_never_put_in_force(homes: Path, sealkeep: Sealkeep, relay: RelayProcess) -> None:
+    other = homes / "other.txt"
+    shutil.copy(homes / "kit.txt", homes / "copy.txt")
+    assert sealkeep(homes / "stranger", "init", "--relay", relay.url, "--kit", other).status == 0
+    said = sealkeep(homes / "phone", "kit", "replace", "--with", other, "--kit", homes / "new.txt")
+    assert (said.status, said.out) == (2, "")
+    assert "the recovery kit belongs to another account" in said.err
+    assert not (homes / "new.txt").exists()

@@ -21,14 +21,14 @@ from sealkeep_protocol import signed
 from sealkeep_protocol.errors import HistoryError, PeerError, RefusedError
 from sealkeep_protocol.hybrid_kem import KEM_KEY_SIZE, MLKEM_KEY_SIZE, WRAP_SIZE, wrap
 from sealkeep_protocol.roster import Roster, compose_change
-from sealkeep_protocol.segments import Position, SegmentClass, seal_segment, summarize
-from sealkeep_protocol.types import NO_ID, DeviceId, Seq
+from sealkeep_protocol.segments import Head, Position, SealedSegment, SegmentClass, seal_segment, summarize
+from sealkeep_protocol.types import NO_ID, DeviceId, ObjectId, Seq
 from support.accounts import MadeAccount, refused
 from support.hostile_devices import adding, new_keys, spoilt_entry
 from support.memory_relay import Device, MemoryRelay, Stored
 from support.proxy import Proxy
 from support.relay import RelayProcess
-from support.vaults import created, recovered
+from support.vaults import UNLOCK, created, recovered
 
 CHAT = "telegram:user:1"
 LOW_ORDER = bytes.fromhex("ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f")
@@ -260,3 +260,71 @@ async def test_an_entry_flood_that_races_its_removal(scene: Scene) -> None:
     await scene.phone.sync()
     await scene.tablet.sync()
     assert await scene.texts(scene.tablet) == ["one", "two"]
+
+
+def false_view(account: Account) -> SealedSegment:
+    """The first segment of this device, whose view holds a head that it does not name."""
+    position = Position(
+        account=account.id,
+        device=account.device,
+        seq=Seq(1),
+        previous=NO_ID,
+        roster_number=account.roster.number,
+        roster_head=account.roster.head,
+        changed_heads=(),
+        all_heads=(Head(DeviceId(1), Seq(1), ObjectId(bytes(32))),),
+    )
+    return seal_segment(
+        position,
+        account.epochs[account.roster.epoch],
+        account.keys.signing,
+        summarize(SegmentClass.LIVE, [], 0, [], 1),
+        b"\xa0",
+        compressed=False,
+        salt=os.urandom(32),
+    )
+
+
+async def test_a_header_that_contradicts_what_everybody_was_shown(scene: Scene) -> None:
+    """SEG-07: nobody can tell its author from a lying relay, so that it is reported. The author can be removed all the
+    same, on a person's word that what it wrote from there is given up (ROS-12)."""
+    false = false_view(scene.account)
+    await scene.laptop._core.relay.append([(false.header, false.summary, false.body)])
+    for steps in (scene.phone.sync, scene.tablet.sync, lambda: scene.phone.remove(3)):
+        with refused(HistoryError, "fork", device=3, seq=1):
+            await steps()
+    change = await scene.phone.remove(3, discard={3: None})
+    assert change.removed == ((3, "laptop"),)
+    await scene.write(scene.phone, "goes on")
+    await scene.phone.sync()
+    await scene.tablet.sync()
+    assert await scene.texts(scene.tablet) == ["goes on", "one"]
+
+
+async def test_an_account_is_taken_back_from_one_who_contradicts(
+    scene: Scene, tmp_path: Path, relay: RelayProcess
+) -> None:
+    """ROS-11, ROS-12: likewise."""
+    false = false_view(scene.account)
+    await scene.laptop._core.relay.append([(false.header, false.summary, false.body)])
+    kits: list[RecoveryKit] = []
+
+    async def reclaim(*, discard: bool) -> Vault:
+        return await Vault.recover(
+            tmp_path / "new",
+            kit=scene.kit,
+            unlock=UNLOCK,
+            name="new",
+            relay=relay.url,
+            remove_others=True,
+            on_kit=kits.append,
+            discard=discard,
+        )
+
+    with refused(HistoryError, "fork", device=3, seq=1):
+        await reclaim(discard=False)
+    assert kits == []
+    async with await reclaim(discard=True) as new:
+        await new.sync()
+        assert await scene.texts(new) == ["one"]
+        assert (await new.device_log())[-1].pins == ((1, False), (0, False), (0, True))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from sealkeep_client.kit import read_kit
 from support.commands import Sealkeep
 from support.relay import RelayProcess
+from support.terminal import Terminal
 
 MOMENT = r"\d{4}-\d\d-\d\d \d\d:\d\d"
 
@@ -218,3 +221,30 @@ def test_a_kit_that_was_never_put_in_force(homes: Path, sealkeep: Sealkeep, rela
     assert (said.status, said.out) == (2, "")
     assert "the recovery kit belongs to another account" in said.err
     assert not (homes / "new.txt").exists()
+
+
+def on_terminal(home: Path, *arguments: object) -> Terminal:
+    command = [sys.executable, "-m", "sealkeep_client.cli", "--home", str(home), *map(str, arguments)]
+    return Terminal(command, {**os.environ, "TERM": "xterm", "COLUMNS": "120"})
+
+
+def test_on_a_terminal_it_asks_first(homes: Path, sealkeep: Sealkeep) -> None:
+    """Anything but a yes changes nothing, and ends with status 1."""
+    with on_terminal(homes / "laptop", "remove", "phone", "--kit", homes / "new.txt") as remove:
+        remove.wait_for(r"phone \(device 1\), added by phone, never seen")
+        remove.wait_for(r"It has seen your recovery kit, so that a new one is made: \S+new\.txt")
+        remove.wait_for(r"Remove this device for good\? \[y/N\] ")
+        remove.type("\n")
+        remove.wait_for("sealkeep: nothing was changed")
+        assert remove.end() == 1
+    assert not (homes / "new.txt").exists()
+    with on_terminal(homes / "phone", "remove", "laptop") as remove:
+        remove.wait_for(r"Remove this device for good\? ")
+        remove.type("y\n")
+        remove.wait_for("Removed “laptop” ")
+        assert remove.end() == 0
+    with on_terminal(homes, "close-account", "--kit", homes / "kit.txt") as close:
+        close.wait_for(r"Close the account for good\? ")
+        close.type("no\n")
+        assert close.end() == 1
+    assert sealkeep(homes / "phone", "sync").status == 0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sealkeep_client.cli._app import App, json_option, pass_app
+from sealkeep_client.cli._asking import ask, can_ask
 from sealkeep_client.cli._device_log import entry_json, print_log
 from sealkeep_client.cli._new_kit import KitFile, kit_in_hand_option, new_kit_option
 from sealkeep_client.cli._output import ago, bold, print_json, print_table, say, when
@@ -160,7 +160,7 @@ def remove_command(
         chosen = await _choose(vault, devices)
         names.update({device.number: device.name for device in chosen})
         if any(device.removed_by is None for device in chosen):
-            _ask(chosen, await vault.kits(), file)
+            await _ask(chosen, await vault.kits(), file)
         given_up = dict.fromkeys(names, discard_after) if discard or discard_after is not None else {}
         change = await vault.remove(*names, on_kit=file.keep, prepared=file.prepared, kit=kit, discard=given_up)
         return change, await vault.devices(), await vault.kits()
@@ -210,9 +210,9 @@ def _matching(known: Sequence[DeviceInfo], word: str) -> list[DeviceInfo]:
     return by_number or [device for device in by_name if device.active] or by_name
 
 
-def _ask(chosen: Sequence[DeviceInfo], kits: Sequence[KitInfo], file: KitFile) -> None:
-    """Let the person say yes, where somebody can. Raises `click.Abort`."""
-    if not (sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()):
+async def _ask(chosen: Sequence[DeviceInfo], kits: Sequence[KitInfo], file: KitFile) -> None:
+    """Let the person say yes, where somebody can. Raises `ClickException` for anything else."""
+    if not can_ask():
         return
     for device in chosen:
         seen = "never seen" if device.last_seen is None else f"last seen {ago(device.last_seen, time.time())}"
@@ -221,7 +221,8 @@ def _ask(chosen: Sequence[DeviceInfo], kits: Sequence[KitInfo], file: KitFile) -
     if current.device in {device.number for device in chosen}:
         click.echo(f"It has seen your recovery kit, so that a new one is made: {file.path}", err=True)
     which = "this device" if len(chosen) == 1 else "these devices"
-    click.confirm(f"Remove {which} for good?", abort=True, err=True)
+    if not await ask(f"Remove {which} for good?"):
+        raise click.ClickException("nothing was changed")
 
 
 def _tell_removed(change: MembershipChange, names: dict[int, str], file: KitFile, as_json: bool) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from sealkeep_client.cli._app import App, json_option, pass_app, run
+from sealkeep_client.cli._asking import ask, can_ask
 from sealkeep_client.cli._devices import tell_new_kit
 from sealkeep_client.cli._kit_terminal import confirm_kit, type_kit
 from sealkeep_client.cli._new_kit import KitFile, kit_in_hand_option, new_kit_option
@@ -159,10 +159,15 @@ def close_account_command(kit: Path | None, relay: str | None, as_json: bool) ->
     from sealkeep_client.vault import Vault
 
     page = _read(kit)
-    if sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty():
-        click.echo("Export what you want to keep first, on a device: `sealkeep export OUT`.", err=True)
-        click.confirm("Close the account for good?", abort=True, err=True)
-    days = run(Vault.close_account(page, relay=relay))
+
+    async def close() -> int:
+        if can_ask():
+            click.echo("Export what you want to keep first, on a device: `sealkeep export OUT`.", err=True)
+            if not await ask("Close the account for good?"):
+                raise click.ClickException("nothing was changed")
+        return await Vault.close_account(page, relay=relay)
+
+    days = run(close())
     if as_json:
         print_json({"type": "close-account", "account": page.account.hex(), "days": days})
         return

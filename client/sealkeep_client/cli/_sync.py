@@ -123,10 +123,12 @@ def verify_command(app: App, as_json: bool) -> None:
                 "records": report.records,
                 "bytes": report.bytes,
                 "unreadable": [peer_error(error) for error in report.unreadable],
+                "unopened": report.unopened,
             }
         )
         return
     warn_unreadable(report.unreadable)
+    warn_locked(report.unopened, None)
     click.echo(
         f"Verified: {count(report.records, 'record')} in {count(report.segments, 'segment')} ({size(report.bytes)}),"
         f" {count(report.entries, 'roster entry', 'roster entries')}. The relay holds all that this device has seen,"

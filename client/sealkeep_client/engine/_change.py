@@ -9,8 +9,9 @@ from types import MappingProxyType
 from typing import Final
 
 from sealkeep_client.engine._actions import AppendEntry, NewKit, SaveRoster, Steps
-from sealkeep_client.engine._following import follow_roster
+from sealkeep_client.engine._following import confirm_denial, follow_roster
 from sealkeep_client.engine._reader import Reader
+from sealkeep_client.engine._roster import RemovedError
 from sealkeep_client.engine._session import Session
 from sealkeep_client.engine._state import Account
 from sealkeep_protocol.errors import PeerError, RefusedError, SealkeepError, TransportError, UsageError
@@ -80,6 +81,16 @@ class Changing:
     def run(self) -> Steps[Changed]:
         """Append the entry. Raises `UsageError` for what no entry can say, `RefusedError` (`revoked`, `busy`, …), peer
         errors, and `TransportError`: then nothing is known, and the same change again finds out."""
+        try:
+            return (yield from self._run())
+        except RemovedError:
+            raise
+        except RefusedError as refused:
+            if self._change.by is None or refused.code != "revoked":
+                yield from confirm_denial(self._session, refused)
+            raise
+
+    def _run(self) -> Steps[Changed]:
         yield from self._session.load_tail()
         composed: Composed | None = None
         failure: SealkeepError | None = None

@@ -6,6 +6,7 @@ from sealkeep_client.answers import Page
 from sealkeep_client.engine._actions import ReadFeed, Steps
 from sealkeep_client.engine._reading import verify_item
 from sealkeep_client.engine._session import Session
+from sealkeep_client.engine._state import Account
 from sealkeep_protocol.errors import HistoryError
 from sealkeep_protocol.roster import Roster
 from sealkeep_protocol.segments import VerifiedHeader
@@ -71,7 +72,7 @@ class PinnedFeeds:
         return first, ids
 
 
-def check_complete(session: Session, roster: Roster) -> None:
+def check_pins_reached(account: Account, roster: Roster) -> None:
     """See whether all that was read includes the feeds of removed devices up to their pins.
 
     `roster` is what was known before the reading began. Raises `HistoryError` (`missing`).
@@ -79,7 +80,7 @@ def check_complete(session: Session, roster: Roster) -> None:
     for device in roster.devices.values():
         # SEG-25: "A reader that has read all changes MUST report a removed device's feed that does not come to its pin as
         # `missing`."
-        if device.removal is not None and session.account.feed(device.number).seq < device.removal.seq:
+        if device.removal is not None and account.feed(device.number).seq < device.removal.seq:
             raise HistoryError(
                 "missing",
                 "the relay does not show its feed up to its pin",

@@ -13,7 +13,7 @@ from sealkeep_client.engine._decoding import take_decoded
 from sealkeep_client.engine._following import follow_roster
 from sealkeep_client.engine._heads import check_shown, compare_heads
 from sealkeep_client.engine._own_feed import check_own_feed, check_own_header
-from sealkeep_client.engine._pinned import PinnedFeeds, check_complete
+from sealkeep_client.engine._pinned import PinnedFeeds, check_pins_reached
 from sealkeep_client.engine._proof import ask_for_proof, find_proof
 from sealkeep_client.engine._reading import CheckedSegment, ReadSegment, check_segment, verify_item
 from sealkeep_client.engine._session import RACES, Session
@@ -55,7 +55,7 @@ class Reader:
                 if refused.code != "incarnation" or attempt == RACES - 1:
                     raise
             else:
-                check_complete(session, roster)
+                check_pins_reached(session.account, roster)
                 return heads
         raise AssertionError
 

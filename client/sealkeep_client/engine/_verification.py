@@ -8,6 +8,7 @@ from types import MappingProxyType
 from sealkeep_client.answers import Heads, Page, PageItem
 from sealkeep_client.engine._actions import CheckRecords, Progress, ReadChanges, ReadHeads, ReadRoster, Steps
 from sealkeep_client.engine._following import judged
+from sealkeep_client.engine._pinned import check_pins_reached
 from sealkeep_client.engine._proof import find_proof
 from sealkeep_client.engine._reading import count_records, open_content, verify_item
 from sealkeep_client.engine._session import Session, SignedHeaders, no_headers
@@ -22,13 +23,15 @@ from sealkeep_protocol.types import ObjectId
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What was read again and holds: roster entries, segments, records, bytes; and what its author made unreadable."""
+    """What was read again and holds: roster entries, segments, records, bytes; what its author made unreadable, and how
+    many segments are of epochs that this device does not hold."""
 
     entries: int
     segments: int
     records: int
     bytes: int
     unreadable: tuple[PeerError, ...]
+    unopened: int
 
 
 class Verification:
@@ -40,7 +43,7 @@ class Verification:
         self._known = known
         self._signed = signed
         self._seen: dict[tuple[int, int], ObjectId] = {}
-        self._segments = self._records = self._bytes = 0
+        self._segments = self._records = self._bytes = self._unopened = 0
         self._unreadable: list[PeerError] = []
 
     def run(self) -> Steps[Verified]:
@@ -76,7 +79,14 @@ class Verification:
             more = page.more and fresh.position < heads.position
             yield Progress("verifying", self._segments, self._records)
         self._check_complete(fresh)
-        return Verified(roster.number + 1, self._segments, self._records, self._bytes, tuple(self._unreadable))
+        return Verified(
+            roster.number + 1,
+            self._segments,
+            self._records,
+            self._bytes,
+            tuple(self._unreadable),
+            self._unopened,
+        )
 
     def _take(self, fresh: Account, item: PageItem) -> Steps[Account]:
         place = {"device": item.device, "seq": item.seq}
@@ -92,7 +102,9 @@ class Verification:
         if item.summary is None or item.body is None:
             raise HistoryError("missing", "its content is withheld", **place)
         check_parts(verified.header, summary=item.summary, body=item.body)
-        if stored is not None or verified.header.epoch in fresh.epochs:  # the key of a newer one comes with a sync
+        if not fresh.can_read(verified.header.epoch):
+            self._unopened += stored is not None  # the key of a newer one comes with a sync
+        else:
             yield from self._open(fresh, item, verified, is_stored=stored is not None)
         self._seen[item.device, item.seq] = verified.id
         self._segments += 1
@@ -111,6 +123,7 @@ class Verification:
         self._records += count_records(body)
 
     def _check_complete(self, fresh: Account) -> None:
+        check_pins_reached(fresh, self._account.roster)
         for feed in self._account.feeds.values():
             removal = fresh.roster.devices[feed.device].removal
             # What a removal discards is not served any more.

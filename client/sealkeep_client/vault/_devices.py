@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -26,10 +26,14 @@ _WHAT: Final = {
 
 
 class Devices:
-    """The methods of `Vault` that tell of devices and change them; each is described there."""
+    """The methods of `Vault` that tell of devices and change them; each is described there.
 
-    def __init__(self, core: Core) -> None:
+    `register` tells the relay of an account that it does not know yet.
+    """
+
+    def __init__(self, core: Core, register: Callable[[], Awaitable[None]]) -> None:
         self._core = core
+        self._register = register
 
     # Telling; on the store's thread
 
@@ -136,6 +140,7 @@ class Devices:
         core = self._core
         kits = NewKits(str(core.relay.url), on_kit, prepared, core.sources.random, core.sources.now)
         async with core.exclusive:
+            await self._register()
             changing = await core.in_store(lambda: self._begin(change, since))
             done: Changed = await core.drive(changing.run(), new_kit=kits.make)
             account = core.local.account

@@ -96,4 +96,6 @@ class Relaying:
                 lambda: Verification(core.local.account, core.local.known, core.local.signed)
             )
             result = await core.drive(verification.run(), progress)
-        return VerifyReport(result.entries, result.segments, result.records, result.bytes, result.unreadable)
+        return VerifyReport(
+            result.entries, result.segments, result.records, result.bytes, result.unreadable, result.unopened
+        )

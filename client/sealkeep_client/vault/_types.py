@@ -195,13 +195,14 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """What `verify` read again from the relay and proved."""
+    """What `verify` read again from the relay and proved; `unopened` segments it holds, and this device lacks their key."""
 
     entries: int
     segments: int
     records: int
     bytes: int
     unreadable: tuple[PeerError, ...]
+    unopened: int = 0
 
 
 @dataclass(frozen=True, slots=True)

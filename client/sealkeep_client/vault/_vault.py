@@ -78,7 +78,7 @@ class Vault:
         self._reading = Reading(core, shown)
         self._observing = Observing(core, shown)
         self._relaying = Relaying(core, Repairing(core))
-        self._devices = Devices(core)
+        self._devices = Devices(core, self._relaying.register)
         self._in_step = InStep(core, self._relaying)
         self._writing = Writing(core, shown, written=self._in_step.wake)
         self._closed: asyncio.Task[None] | None = None

@@ -205,7 +205,17 @@ def test_somebody_always_comes_first(world: World, monkeypatch: pytest.MonkeyPat
     assert caught.value.code == "roster-conflict"
 
 
-@pytest.mark.parametrize("code", ["busy", "revoked", "closed", "invalid"])
+@pytest.mark.parametrize("code", ["revoked", "closed", "not-found"])
+def test_a_denial_that_the_roster_does_not_bear_out(world: World, code: str) -> None:
+    """REL-13"""
+    _, relay, phone, _ = world
+    relay.before(AppendEntry, lambda action: relay.spoil(AppendEntry, instead(refusal_of(code))))
+    relay.full_of_entries = True
+    with refused(HistoryError, "rollback"):
+        phone.change(Change())
+
+
+@pytest.mark.parametrize("code", ["busy", "disputed", "invalid"])
 def test_other_refusals_are_passed_on(world: World, code: str) -> None:
     _, relay, phone, _ = world
     relay.spoil(AppendEntry, lambda action, answer: refusal_of(code))

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import pytest
 
-from sealkeep_client.engine import ReadChanges, ReadHeads, ReadRoster
+from sealkeep_client.engine import Change, ReadChanges, ReadHeads, ReadRoster
 from sealkeep_protocol.errors import AuthenticationError, HistoryError, PeerError
 from sealkeep_protocol.types import ObjectId
 from support.accounts import MadeAccount, device, flipped, refused
@@ -132,11 +132,25 @@ def test_what_is_not_synced_yet_is_verified_as_far_as_its_keys_are_here(world: W
     assert phone.verify().records == 7
 
 
-def test_a_key_that_is_gone_is_told(world: World) -> None:
-    """Of a verified segment, whose key the device had."""
+def test_a_key_that_is_not_here_is_told(world: World) -> None:
+    """SEG-23: of verified segments; nobody made them unreadable."""
     _, _, phone, _ = world
     phone.kept.account = replace(phone.account, epochs=MappingProxyType({}))
-    assert {error.code for error in phone.verify().unreadable} == {"commitment"}
+    verified = phone.verify()
+    assert (verified.segments, verified.records, verified.unreadable, verified.unopened) == (6, 0, (), 6)
+
+
+def test_a_removed_feed_is_verified_to_its_pin(world: World) -> None:
+    """SEG-25: whatever of it this device had seen."""
+    made, relay, phone, tablet = world
+    tablet.write("the last one")
+    tablet.sync()
+    made.remove(2, by=device(1))
+    phone.change(Change())  # follows the roster, and reads no feed
+    phone.verify()
+    relay.log.pop()
+    with refused(HistoryError, "missing", device=2, seq=4):
+        phone.verify()
 
 
 @pytest.mark.parametrize("discards", [True, False])

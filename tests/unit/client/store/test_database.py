@@ -15,7 +15,8 @@ from sealkeep_client.store import Store, UploadClass
 from sealkeep_client.store._database import Database
 from sealkeep_client.store._errors import translate
 from sealkeep_client.store._migrations import create, migrate
-from sealkeep_client.store._schema import VERSION
+from sealkeep_client.store._schema import APPLICATION_ID, SCHEMA, UNOPENED, VERSION
+from sealkeep_client.store._sync_state import SyncState
 from sealkeep_protocol.errors import StoreError, UsageError
 from sealkeep_protocol.records import ContactKey
 from support.record_strategies import FULL
@@ -185,6 +186,26 @@ def test_migration_is_all_steps_or_none(database: Database) -> None:
     migrate(database, steps={**steps, VERSION + 1: "CREATE TABLE two (a)"}, newest=VERSION + 2)
     assert database.value("PRAGMA user_version") == VERSION + 2
     assert database.value("SELECT count(*) FROM sqlite_schema WHERE name IN ('one', 'two')") == 2
+
+
+def test_a_database_of_the_first_version_is_led_on(tmp_path: Path) -> None:
+    """Version 2 keeps the places of segments that wait for a key."""
+    path = tmp_path / "old.db"
+    old = Database(path, KEY, create=True)
+    with old.transaction():
+        old.script(SCHEMA.replace(UNOPENED, ""))
+        old.script(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1")
+    assert old.value("SELECT count(*) FROM sqlite_schema WHERE name = 'unopened'") == 0
+    SyncState(old).put_epochs({1: b"1", 3: b"3"})
+    migrate(old)
+    state = SyncState(old)
+    for place in ((2, 9, 3), (2, 1, 2), (1, 4, 1)):
+        state.add_unopened(*place)
+    assert (state.count_unopened(), state.unopened(10), state.unopened(1)) == (3, [(1, 4), (2, 9)], [(1, 4)])
+    state.drop_unopened(1, 4)
+    state.put_epochs({2: b"2"})
+    assert state.unopened(10) == [(2, 1), (2, 9)]
+    old.close()
 
 
 def test_current_schema_stays(database: Database) -> None:

@@ -4,17 +4,17 @@ first."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from sealkeep_client.engine._actions import AppendEntry, NewKit, SaveRoster, Steps
+from sealkeep_client.engine._actions import AppendEntry, NewKit, Steps
 from sealkeep_client.engine._following import confirm_denial, follow_roster
 from sealkeep_client.engine._reader import Reader
 from sealkeep_client.engine._roster import RemovedError
 from sealkeep_client.engine._session import Session
 from sealkeep_client.engine._state import Account
-from sealkeep_protocol.errors import PeerError, RefusedError, SealkeepError, TransportError, UsageError
+from sealkeep_protocol.errors import HistoryError, PeerError, RefusedError, SealkeepError, TransportError, UsageError
 from sealkeep_protocol.keys import KeyRecord, PrivateKeys
 from sealkeep_protocol.roster import Composed, Removal, Roster, Signer, compose_change
 
@@ -91,32 +91,32 @@ class Changing:
             raise
 
     def _run(self) -> Steps[Changed]:
-        yield from self._session.load_tail()
-        composed: Composed | None = None
+        sent: list[Composed] = []
         failure: SealkeepError | None = None
         for _ in range(REBASES):
             yield from follow_roster(self._session)
             # ROS-13: "… the loser gets `roster-conflict`, looks for its own entry first, otherwise rebases on the new head,
-            # and draws a fresh epoch secret and fresh wraps."
-            if composed is not None and _holds(self._account.roster, composed):
-                return _changed(composed)
+            # and draws a fresh epoch secret and fresh wraps." Any of those that it sent may have come to be taken.
+            for composed in sent:
+                if _holds(self._account.roster, composed):
+                    return _changed(composed)
+            if sent and failure is None:  # its last one was taken, the relay said
+                raise HistoryError("missing", "the relay takes an entry of the roster and does not show it")
             done = self._done_already()
             if done is not None:
                 return done
             pins = yield from self._pins()
             if pins is None:
                 continue  # the roster moved while feeds were read
-            composed = yield from self._compose(pins)
+            sent.append((yield from self._compose(pins)))
+            failure = None
             try:
-                yield AppendEntry(self._account.roster.number, composed.entry, composed.wraps)
+                yield AppendEntry(self._account.roster.number, sent[-1].entry, sent[-1].wraps)
             except (RefusedError, TransportError) as error:
                 # `pinned`: a removed device has written meanwhile. Where the answer was lost, the entry may be there.
                 if isinstance(error, RefusedError) and error.code not in ("roster-conflict", "pinned"):
                     raise
                 failure = error
-                continue
-            yield from self._keep(composed)
-            return _changed(composed)
         raise failure or RefusedError(
             "roster-conflict", "other devices change the account faster than this one can", status=412
         )
@@ -160,6 +160,7 @@ class Changing:
         number = self._account.roster.number
         if any(self._change.discard.get(device, 0) is None or device not in self._change.discard for device in removed):
             try:
+                yield from self._session.load_tail()
                 yield from Reader(self._session, ()).read()
             except PeerError as error:
                 if error.device not in removed or error.device not in self._change.discard:
@@ -196,12 +197,6 @@ class Changing:
             recovery=self._recovery,
             time=self._time,
         )
-
-    def _keep(self, composed: Composed) -> Steps[None]:
-        epochs = {**self._account.epochs, composed.keys.number: composed.keys}
-        account = replace(self._account, roster=composed.roster, epochs=MappingProxyType(epochs))
-        yield SaveRoster(composed.roster.number, [composed.entry], account, recovery_wrap=composed.wraps[0])
-        self._session.account = account
 
 
 def recovery_number(roster: Roster, kit: PrivateKeys) -> int:

@@ -11,16 +11,16 @@ from types import MappingProxyType
 from typing import Any, Final, TypeAlias, TypeVar
 
 from sealkeep_client.answers import Wrap
-from sealkeep_client.engine._actions import AppendEntry, ReadRoster, ReadWraps, Steps
-from sealkeep_client.engine._following import confirm_denial, follow_roster
+from sealkeep_client.engine._actions import ReadRoster, ReadWraps, Steps
+from sealkeep_client.engine._change import Change, Changing
 from sealkeep_client.engine._roster import unlock
 from sealkeep_client.engine._session import RACES, Session
 from sealkeep_client.engine._state import Account
-from sealkeep_protocol.errors import HistoryError, PairingError, RefusedError, SealkeepError, TransportError
+from sealkeep_protocol.errors import HistoryError, PairingError, RefusedError
 from sealkeep_protocol.feeds import HeaderIds
 from sealkeep_protocol.keys import KeyRecord, PrivateKeys
 from sealkeep_protocol.pairing import Candidate, Enrolment, NewDevice, OldDevice
-from sealkeep_protocol.roster import Roster, compose_change
+from sealkeep_protocol.roster import Roster
 from sealkeep_protocol.types import AccountId, DeviceId
 
 # Through the mailbox
@@ -134,32 +134,18 @@ def add_device(
     Raises `PairingError` for keys that the roster has seen otherwise, and what following the roster raises.
     """
     session = Session(account, known, refused=lambda header: None)
-    failure: SealkeepError | None = None
-    for _ in range(RACES):
-        yield from follow_roster(session)
-        account = session.account
+    found: Enrolment | None = None
+
+    def is_missing(account: Account) -> bool:
+        nonlocal found
         found = _enrolled(account.roster, candidate.keys)
-        if found is not None:
-            return found
-        composed = compose_change(
-            account.roster,
-            account.signer,
-            account.keys.signing,
-            list(account.epochs.values()),
-            random=random,
-            added=[(candidate.keys, candidate.name)],
-            time=now(),
-        )
-        # ROS-13: "… the loser gets `roster-conflict`, looks for its own entry first, otherwise rebases on the new head,
-        # and draws a fresh epoch secret and fresh wraps."
-        try:
-            yield AppendEntry(account.roster.number, composed.entry, composed.wraps)
-        except (RefusedError, TransportError) as error:
-            if isinstance(error, RefusedError) and error.code != "roster-conflict":
-                yield from confirm_denial(session, error)
-                raise
-            failure = error  # where the answer was lost, the entry may be there
-    raise failure or HistoryError("missing", "the relay takes an entry of the roster and does not show it")
+        return found is None
+
+    added = Change(added=((candidate.keys, candidate.name),))
+    yield from Changing(session, added, random=random, time=now(), needed=is_missing).run()
+    if is_missing(session.account) or found is None:
+        raise AssertionError("an entry that was appended adds the device")
+    return found
 
 
 def _enrolled(roster: Roster, keys: KeyRecord) -> Enrolment | None:

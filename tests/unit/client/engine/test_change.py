@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import pytest
 
-from sealkeep_client.engine import Append, AppendEntry, Change, ReadChanges, ReadRoster, RemovedError
+from sealkeep_client.engine import Append, AppendEntry, Change, Changed, ReadChanges, ReadRoster, RemovedError
 from sealkeep_protocol.errors import HistoryError, RefusedError, TransportError, UsageError
 from sealkeep_protocol.roster import Removal
 from sealkeep_protocol.segments import SealedSegment, header_identifier, sign_header
@@ -353,3 +353,33 @@ def test_only_what_was_asked_for_is_asked(world: World) -> None:
     relay.asked.clear()
     phone.change(Change())
     assert not [action for action in relay.asked if isinstance(action, ReadChanges | Append)]
+
+
+def test_a_relay_that_takes_an_entry_and_shows_none(world: World) -> None:
+    """Its word alone counts for nothing, and changes nothing here."""
+    made, relay, phone, _ = world
+    relay.spoil(AppendEntry, lambda action, answer: None)
+    relay.full_of_entries = True
+    before = phone.account.roster
+    with refused(HistoryError, "missing"):
+        phone.change(removal(2))
+    assert phone.account.roster == before
+    assert made.roster == before
+
+
+def test_an_entry_that_was_on_its_way_comes_late(world: World) -> None:
+    """ROS-13: it looks for any of those that it has sent; the kit that they set is one and the same."""
+    made, relay, phone, _ = world
+    relay.full_of_entries = True
+    relay.spoil(AppendEntry, instead(TransportError("the line broke")))
+
+    def comes_late(second: AppendEntry) -> None:
+        first = next(action for action in relay.asked if isinstance(action, AppendEntry))
+        assert first.entry != second.entry
+        relay.mend()
+        relay.full_of_entries = False
+        relay.world.receive(first.entry, first.wraps)
+
+    relay.before(AppendEntry, lambda action: relay.before(AppendEntry, comes_late))
+    assert phone.change(Change(new_kit=True)) == Changed(3, new_kit=True)
+    assert (made.roster.number, len(phone.new_kits)) == (3, 1)

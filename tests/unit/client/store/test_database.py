@@ -15,7 +15,7 @@ from sealkeep_client.store import Store, UploadClass
 from sealkeep_client.store._database import Database
 from sealkeep_client.store._errors import translate
 from sealkeep_client.store._migrations import create, migrate
-from sealkeep_client.store._schema import APPLICATION_ID, SCHEMA, UNOPENED, VERSION
+from sealkeep_client.store._schema import APPLICATION_ID, KEPT, SCHEMA, UNOPENED, VERSION
 from sealkeep_client.store._sync_state import SyncState
 from sealkeep_protocol.errors import StoreError, UsageError
 from sealkeep_protocol.records import ContactKey
@@ -188,16 +188,27 @@ def test_migration_is_all_steps_or_none(database: Database) -> None:
     assert database.value("SELECT count(*) FROM sqlite_schema WHERE name IN ('one', 'two')") == 2
 
 
+def new_tables(folder: Path) -> int:
+    """How many tables and indices a new database has."""
+    fresh = Database(folder / "fresh.db", KEY, create=True)
+    create(fresh)
+    count: int = fresh.value("SELECT count(*) FROM sqlite_schema")
+    fresh.close()
+    return count
+
+
 def test_a_database_of_the_first_version_is_led_on(tmp_path: Path) -> None:
-    """Version 2 keeps the places of segments that wait for a key."""
+    """It becomes what a new one is. Version 2 keeps the places of segments that wait for a key."""
     path = tmp_path / "old.db"
     old = Database(path, KEY, create=True)
     with old.transaction():
-        old.script(SCHEMA.replace(UNOPENED, ""))
+        old.script(SCHEMA.replace(UNOPENED, "").replace(KEPT, ""))
         old.script(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1")
     assert old.value("SELECT count(*) FROM sqlite_schema WHERE name = 'unopened'") == 0
     SyncState(old).put_epochs({1: b"1", 3: b"3"})
     migrate(old)
+    assert old.value("PRAGMA user_version") == VERSION
+    assert old.value("SELECT count(*) FROM sqlite_schema") == new_tables(tmp_path)
     state = SyncState(old)
     for place in ((2, 9, 3), (2, 1, 2), (1, 4, 1)):
         state.add_unopened(*place)

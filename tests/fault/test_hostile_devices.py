@@ -10,7 +10,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -102,6 +102,31 @@ async def test_different_epoch_secrets_for_different_devices(scene: Scene) -> No
         ("change", "tablet"),
         ("change", "phone"),
     ]
+
+
+async def test_a_device_without_a_key_that_may_not_rotate_says_whose_doing_that_is(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ROS-21: the relay has taken too many entries lately. It reads what it can, seals nothing, and waits for another."""
+    await scene.append(
+        *spoilt_entry(scene.account, lambda recipient, core, good: good if recipient != 2 else bytes(1168))
+    )
+    append = HttpRelay.append_roster
+
+    async def busy(self: HttpRelay, *arguments: Any) -> None:
+        raise RefusedError("busy", "too many", status=429, retryable=True)
+
+    monkeypatch.setattr(HttpRelay, "append_roster", busy)
+    await scene.write(scene.tablet, "waits")
+    summary = await scene.tablet.sync()
+    assert (summary.locked_by, summary.sent) == ("laptop", 0)
+    status = await scene.tablet.status()
+    assert (status.locked_by, status.waiting) == ("laptop", 1)
+    monkeypatch.setattr(HttpRelay, "append_roster", append)
+    await scene.phone.rotate()
+    summary = await scene.tablet.sync()
+    assert (summary.locked_by, summary.sent) == (None, 1)
+    assert (await scene.tablet.status()).locked_by is None
 
 
 @pytest.mark.parametrize(

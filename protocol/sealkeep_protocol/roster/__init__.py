@@ -25,7 +25,8 @@ from sealkeep_protocol.roster._entries import (
     decode_entry,
     decode_signer,
 )
-from sealkeep_protocol.roster._state import RecoveryKey, Roster, RosterDevice
+from sealkeep_protocol.roster._recovery import RecoveryKey
+from sealkeep_protocol.roster._state import Roster, RosterDevice
 
 __all__ = [
     "MAX_ENTRY",

@@ -13,6 +13,7 @@ from sealkeep_protocol.hybrid_kem import MLKEM_KEY_SIZE, RECOVERY_RECIPIENT, che
 from sealkeep_protocol.keys import KeyRecord
 from sealkeep_protocol.primitives import check_signing_key, verify_signature
 from sealkeep_protocol.roster._entries import MAX_ENTRY, Entry, EntryType, Removal, Rotation, Signer, decode_entry
+from sealkeep_protocol.roster._recovery import RecoveryKey, is_outranked, keys_after
 from sealkeep_protocol.types import AccountId, ObjectId
 
 MAX_ACTIVE = 64
@@ -45,23 +46,6 @@ class RosterDevice:
     def was_active_at(self, number: int) -> bool:
         """Whether the device is active in the roster that ends with this entry."""
         return self.added_at <= number and (self.removed_at is None or number < self.removed_at)
-
-
-@dataclass(frozen=True, slots=True)
-class RecoveryKey:
-    """A recovery key in the order in which they entered, with its right as of §5.4.
-
-    `device` is the device that it stems from, None where it stems from none; `disputed_at` the number of the entry that
-    disputed it.
-    """
-
-    number: int
-    keys: KeyRecord
-    added_at: int
-    added_by: Signer
-    device: int | None
-    has_right: bool = True
-    disputed_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +141,7 @@ class Roster:
 
     def is_outranked(self, number: int) -> bool:
         """Whether another recovery key ranks above this one: it is older, and has its right (§5.4)."""
-        return any(key.has_right for key in self.recovery_keys[:number])
+        return is_outranked(self.recovery_keys, number)
 
     def dispute(self, number: int) -> int | None:
         """The number of the entry that disputed a recovery key, where that still counts (§5.4); None otherwise."""
@@ -227,7 +211,7 @@ class Roster:
             entry_ids=(*self.entry_ids, identifier),
             entry_signers=(*self.entry_signers, entry.signer),
             devices=MappingProxyType(devices),
-            recovery_keys=self._recovery_keys(entry, added_at),
+            recovery_keys=keys_after(self.recovery_keys, entry, added_at),
             closed_by=entry.signer.number if entry.type is EntryType.CLOSE else None,
             last=entry,
         )
@@ -315,40 +299,6 @@ class Roster:
                 added_at=at,
                 added_by=entry.signer,
             )
-
-    def _recovery_keys(self, entry: Entry, at: int) -> tuple[RecoveryKey, ...]:
-        keys = list(self.recovery_keys)
-        gone = {removal.device for removal in entry.removed}
-        if entry.signer.is_recovery:
-            signer = entry.signer.number
-            # §5.4: "A removal that is signed by a recovery key also ends the right of every younger key that stems from a
-            # removed device." A device's word cannot end it, only dispute it.
-            keys = [replace(k, has_right=False) if k.number > signer and k.device in gone else k for k in keys]
-        else:
-            keys = [
-                replace(k, disputed_at=at)
-                if k.device in gone and k.disputed_at is None and self.is_outranked(k.number)
-                else k
-                for k in keys
-            ]
-        if entry.recovery is None:
-            return tuple(keys)
-        stem, disputed_at = self._stem(entry)
-        if entry.signer.is_recovery:
-            # §5.4: "An entry of any type that is signed by a recovery key and sets a new one ends the right of the signing
-            # key and of every key with a greater number, before the new one enters."
-            keys = [key if key.number < entry.signer.number else replace(key, has_right=False) for key in keys]
-        new = RecoveryKey(len(keys), entry.recovery, at, entry.signer, stem, disputed_at=disputed_at)
-        return (*keys, new)
-
-    def _stem(self, entry: Entry) -> tuple[int | None, int | None]:
-        """The device that a recovery key stems from which this entry sets, and what disputes it from the beginning."""
-        if not entry.signer.is_recovery:
-            return entry.signer.number, None
-        signer = self.recovery_keys[entry.signer.number]
-        if self.is_outranked(signer.number):
-            return signer.device, signer.disputed_at
-        return (entry.added[0].device if entry.added else None), None
 
     def _rotate(self, entry: Entry) -> Roster:
         """Judge rotation and digests: on the state after the entry, whose recipients they are for."""

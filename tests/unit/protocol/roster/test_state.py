@@ -108,6 +108,10 @@ def test_commitments_and_epochs(account: MadeAccount) -> None:
             roster.commitment(number)
     assert [roster.previous_of_epoch(number) for number in (1, 2, 3)] == [b"", *roster.entry_ids[:2]]
     assert roster.entry_epochs == (1, 2, 3)
+    account.change(kit(0))
+    account.close(by=0)
+    assert [account.roster.signer_of_epoch(number) for number in (1, 2, 3, 4)] == [*[device(1)] * 3, kit(0)]
+    assert account.roster.entry_signers[-1] == kit(0)
 
 
 # --- ROS-01: place ---------------------------------------------------------------------------------------------------

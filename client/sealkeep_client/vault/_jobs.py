@@ -88,6 +88,10 @@ class Jobs:
     def packed(self) -> tuple[OutboxBatch, Packed]:
         """The first batch that was not taken yet. Raises `ValueError` where a record fits no body."""
         batch, task = self._packing.popleft()
+        # While the worker has the next ones, the last is made here.
+        for _, last in reversed(self._packing):
+            if task.is_done or last.take_back():
+                break
         return batch, task.result()
 
     def decode(self, content: bytes, ids: RecordIds) -> None:

@@ -40,6 +40,23 @@ class Task(Generic[T]):
         self._arguments = arguments
         self._future = future
 
+    @property
+    def is_done(self) -> bool:
+        """Whether `result` has not to wait."""
+        return self._future is not None and self._future.done() and not self._future.cancelled()
+
+    def take_back(self) -> bool:
+        """Make the call here and now, if the worker has not begun it; returns whether."""
+        if self._future is None or not self._future.cancel():
+            return False
+        made: Future[T] = Future()
+        try:
+            made.set_result(self._function(*self._arguments))
+        except Exception as error:
+            made.set_exception(error)
+        self._future = made
+        return True
+
     def result(self) -> T:
         """The function's result. Raises what the function raises."""
         if self._future is not None and not self._future.cancel():

@@ -55,6 +55,18 @@ def test_an_error_of_ours_comes_over_whole(worker: Worker) -> None:
     assert (raised.value.path, raised.value.line) == ("chats.json", 3)
 
 
+def test_a_call_that_waits_can_be_made_here(worker: Worker) -> None:
+    tasks = [worker.submit(sum, range(10_000_000)) for _ in range(6)]
+    broken = worker.submit(int, "x")
+    assert broken.take_back()
+    assert tasks[-1].take_back()
+    assert tasks[-1].is_done
+    with pytest.raises(ValueError, match="invalid literal"):
+        broken.result()
+    assert len({task.result() for task in tasks}) == 1
+    assert not tasks[0].take_back()
+
+
 def test_a_stream_gives_its_items_in_order(worker: Worker) -> None:
     assert list(worker.stream(range, 100)) == list(range(100))
     assert list(worker.stream(iter, [None, (), "x"])) == [None, (), "x"]

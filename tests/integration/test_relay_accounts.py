@@ -14,18 +14,18 @@ from sealkeep_protocol import cbor
 from sealkeep_protocol.primitives import sha256
 from sealkeep_protocol.roster import Removal, Roster, Signer
 from sealkeep_protocol.statements import Challenge, sign_login, verify_challenge
-from support.relay import RelayProcess
+from support.relay import RelayProcess, ServedRelay, served
 from support.relay_client import Owner, Page, RelayClient, new_keys
 
 
-@pytest.fixture(scope="module")
-def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
-    with RelayProcess(tmp_path_factory.mktemp("relay") / "data") as relay:
+@pytest.fixture(scope="module", params=["process", "conformance"])
+def relay(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRelay]:
+    with served(request.param, tmp_path_factory.mktemp("relay") / "data") as relay:
         yield relay
 
 
 @pytest.fixture
-async def client(relay: RelayProcess) -> AsyncIterator[RelayClient]:
+async def client(relay: ServedRelay) -> AsyncIterator[RelayClient]:
     async with RelayClient(relay.url, relay.identity) as client:
         yield client
 
@@ -37,7 +37,7 @@ async def owner(client: RelayClient) -> Owner:
     return owner
 
 
-async def test_info_and_health(client: RelayClient, relay: RelayProcess) -> None:
+async def test_info_and_health(client: RelayClient, relay: ServedRelay) -> None:
     info = (await client.request("GET", "/v1/info")).value
     assert (info[1], info[2], info[3], info[4], info[6]) == ([1], [1], relay.identity, relay.incarnation, [])
     assert info[5]["batch_items"] == 1024

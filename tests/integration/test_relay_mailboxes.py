@@ -12,21 +12,20 @@ from typing import Any
 import pytest
 
 from sealkeep_protocol import cbor
-from support.relay import RelayProcess
+from support.relay import RelayProcess, ServedRelay, served
 from support.relay_client import Answer, RelayClient
 
-# Everybody here comes from one address.
-OPTIONS = ("--mailbox-tries", "1000", "--mailbox-seconds", "3600")
 
-
-@pytest.fixture(scope="module")
-def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
-    with RelayProcess(tmp_path_factory.mktemp("relay") / "data", *OPTIONS) as relay:
+@pytest.fixture(scope="module", params=["process", "conformance"])
+def relay(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRelay]:
+    # Everybody here comes from one address.
+    options = {"mailbox_tries": 1000} if request.param == "process" else {}
+    with served(request.param, tmp_path_factory.mktemp("relay") / "data", mailbox_seconds=3600, **options) as relay:
         yield relay
 
 
 @pytest.fixture
-async def client(relay: RelayProcess) -> AsyncIterator[RelayClient]:
+async def client(relay: ServedRelay) -> AsyncIterator[RelayClient]:
     async with RelayClient(relay.url, relay.identity) as client:
         yield client
 
@@ -76,7 +75,9 @@ async def test_an_exchange(client: RelayClient) -> None:
     assert (await maker.ask("GET", f"/{number}/1")).code == "mailbox-used"
 
 
-async def test_it_lives_in_the_store(relay: RelayProcess, client: RelayClient) -> None:
+async def test_it_lives_in_the_store(relay: ServedRelay, client: RelayClient) -> None:
+    if not isinstance(relay, RelayProcess):
+        pytest.skip("the conformance kit's relay has no store")
     maker, guest = Peer(client), Peer(client)
     number = await maker.make()
     await guest.ask("PUT", f"/{number}/1", MESSAGE)

@@ -17,19 +17,19 @@ from sealkeep_protocol.primitives import sha256
 from sealkeep_protocol.roster import Signer, compose_close
 from sealkeep_protocol.segments import SealedSegment, decode_header, sign_header
 from sealkeep_protocol.statements import verify_receipt, verify_refusal
-from support.relay import RelayProcess
+from support.relay import ServedRelay, served
 from support.relay_client import Author, Owner, Page, RelayClient, batch, item, new_keys
 
 
-@pytest.fixture(scope="module")
-def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
-    options = ("--page-items", "50", "--page-bytes", "1000000", "--batch-items", "40")
-    with RelayProcess(tmp_path_factory.mktemp("relay") / "data", *options) as relay:
+@pytest.fixture(scope="module", params=["process", "conformance"])
+def relay(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRelay]:
+    data = tmp_path_factory.mktemp("relay") / "data"
+    with served(request.param, data, page_items=50, page_bytes=1_000_000, batch_items=40) as relay:
         yield relay
 
 
 @pytest.fixture
-async def client(relay: RelayProcess) -> AsyncIterator[RelayClient]:
+async def client(relay: ServedRelay) -> AsyncIterator[RelayClient]:
     async with RelayClient(relay.url, relay.identity) as client:
         yield client
 
@@ -53,7 +53,7 @@ def altered(device: Author, segment: SealedSegment, **fields: object) -> SealedS
     return replace(segment, header=data)
 
 
-async def test_an_append_is_answered_with_receipts(client: RelayClient, relay: RelayProcess, device: Author) -> None:
+async def test_an_append_is_answered_with_receipts(client: RelayClient, relay: ServedRelay, device: Author) -> None:
     """SEG-16, SEG-18: the receipts are the relay's, one for each header of the batch in its order."""
     segments = [device.seal(size) for size in (100, 9_000, 60_000, 250_000)]
     answer = await client.append(device, *segments)
@@ -195,7 +195,7 @@ async def test_a_batch_ascends_and_is_bounded(client: RelayClient, device: Autho
     assert (await client.append(device, *many[40:])).value[1] == 47
 
 
-async def test_a_stale_epoch_is_answered_with_a_refusal(client: RelayClient, relay: RelayProcess, owner: Owner) -> None:
+async def test_a_stale_epoch_is_answered_with_a_refusal(client: RelayClient, relay: ServedRelay, owner: Owner) -> None:
     """SEG-14, SEG-15: signed for a header that is not stored, and naming a roster head beyond its own."""
     device = owner.device
     stored, pending = device.seal(), device.seal(take=False)
@@ -227,7 +227,7 @@ async def test_a_stale_epoch_is_answered_with_a_refusal(client: RelayClient, rel
 
 
 async def test_a_header_chained_on_a_refused_one_is_refused_like_it(
-    client: RelayClient, relay: RelayProcess, owner: Owner
+    client: RelayClient, relay: ServedRelay, owner: Owner
 ) -> None:
     """SEG-14, SEG-15: in whatever order a device asks about what it had pending, it learns that nothing of it counts."""
     device = owner.device
@@ -312,7 +312,7 @@ async def test_only_devices_append(client: RelayClient, owner: Owner) -> None:
     assert (await client.request("GET", client.path(owner, "changes"), authorization=f"Bearer {token}")).status == 200
 
 
-async def test_pages_are_bounded_and_end_with_a_trailer(client: RelayClient, relay: RelayProcess, owner: Owner) -> None:
+async def test_pages_are_bounded_and_end_with_a_trailer(client: RelayClient, relay: ServedRelay, owner: Owner) -> None:
     """REL-09, REL-10, REL-11: pages follow each other without a hole; each says where to go on."""
     change = owner.change(added=[new_keys()])
     await client.change(owner, change.entry, change.wraps, 0)
@@ -349,7 +349,7 @@ async def test_pages_are_bounded_and_end_with_a_trailer(client: RelayClient, rel
     assert Page.of(beyond) == Page([], 99, False, relay.incarnation)
 
 
-async def test_heads(client: RelayClient, relay: RelayProcess, device: Author) -> None:
+async def test_heads(client: RelayClient, relay: ServedRelay, device: Author) -> None:
     empty = (await client.as_device(device, "GET", "heads")).value
     assert empty == {1: relay.incarnation, 2: 0, 3: [], 4: 0, 5: 0}
     segments = [device.seal(), device.seal(50_000)]
@@ -359,7 +359,7 @@ async def test_heads(client: RelayClient, relay: RelayProcess, device: Author) -
     assert heads == {1: relay.incarnation, 2: 2, 3: [[1, 2, device.head]], 4: used, 5: 0}
 
 
-async def test_readers_ask_properly(client: RelayClient, relay: RelayProcess, device: Author) -> None:
+async def test_readers_ask_properly(client: RelayClient, relay: ServedRelay, device: Author) -> None:
     for query, code in (
         ("changes?after=x", "malformed"),
         ("changes?parts=all", "malformed"),
@@ -406,9 +406,7 @@ async def test_one_segment_sent_twice_at_once_is_stored_once(client: RelayClient
     assert len((await client.page(device, parts="headers")).segments) == 15
 
 
-async def test_a_rotation_during_a_batch_ends_the_prefix(
-    client: RelayClient, relay: RelayProcess, owner: Owner
-) -> None:
+async def test_a_rotation_during_a_batch_ends_the_prefix(client: RelayClient, relay: ServedRelay, owner: Owner) -> None:
     """SEG-14: whatever the moment, a header is stored or refused, never both."""
     device = owner.device
     for _ in range(4):

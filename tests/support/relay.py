@@ -17,9 +17,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
+
+from sealkeep_conformance.relay import HostileRelay, Limits
 
 START_DEADLINE = 30.0
 STOP_DEADLINE = 20.0
@@ -145,3 +149,28 @@ class RelayProcess:
     ) -> None:
         if self._process is not None:
             self.kill() if kind else self.stop()
+
+
+class ServedRelay(Protocol):
+    """What a black-box test needs of a relay."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def identity(self) -> bytes: ...
+
+    @property
+    def incarnation(self) -> bytes: ...
+
+
+@contextmanager
+def served(kind: str, data: Path, **limits: int) -> Iterator[ServedRelay]:
+    """A relay by kind: `process`, or the `conformance` kit's own, which is honest unless it is told to lie."""
+    if kind == "process":
+        options = [part for name, limit in limits.items() for part in (f"--{name.replace('_', '-')}", str(limit))]
+        with RelayProcess(data, *options) as relay:
+            yield relay
+    else:
+        with HostileRelay(limits=Limits(**limits)) as hostile:
+            yield hostile

@@ -1,0 +1,225 @@
+"""The honest relay: every route of spec §8 over accounts in memory. What it answers, a fault may change afterwards."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from sealkeep_conformance.relay._answers import (
+    Answer,
+    Appended,
+    ChallengeAnswer,
+    Created,
+    Entered,
+    Heads,
+    Info,
+    Item,
+    Page,
+    Problem,
+    RosterPage,
+    Token,
+    Wraps,
+)
+from sealkeep_conformance.relay._ledger import Ledger, StaleError, Stored
+from sealkeep_conformance.relay._mailboxes import Mailboxes
+from sealkeep_conformance.relay._problems import ProblemError
+from sealkeep_conformance.relay._question import Question
+from sealkeep_protocol.primitives import SigningKey
+from sealkeep_protocol.roster import Signer
+from sealkeep_protocol.statements import (
+    CHALLENGE_NONCE_SIZE,
+    INCARNATION_SIZE,
+    Challenge,
+    Receipt,
+    Refusal,
+    verify_challenge,
+    verify_login,
+)
+from sealkeep_protocol.types import AccountId, DeviceId, Seq
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the relay takes and gives at most, announced under the same names (§8.1); all in bytes or counts."""
+
+    body_bytes: int = 64 << 20
+    object_bytes: int = 4 << 20
+    item_bytes: int = 336 << 10
+    batch_items: int = 1024
+    header_bytes: int = 16 << 10
+    page_items: int = 10_000
+    page_bytes: int = 64 << 20
+    challenge_seconds: int = 120
+    token_seconds: int = 900
+    mailbox_seconds: int = 600
+    mailbox_wait_seconds: int = 20
+
+    def announced(self) -> dict[str, int]:
+        sizes = ("body_bytes", "object_bytes", "item_bytes", "batch_items", "header_bytes", "page_items", "page_bytes")
+        return {name: getattr(self, name) for name in (*sizes, "mailbox_seconds")}
+
+
+@dataclass
+class Honest:
+    """Accounts by id, and the relay's own keys. `now` gives milliseconds since 1970.
+
+    Each route takes the ledger that it looks at, so that a fault may have it look at another one.
+    """
+
+    key: SigningKey
+    incarnation: bytes
+    now: Callable[[], int]
+    limits: Limits = field(default_factory=Limits)
+    accounts: dict[AccountId, Ledger] = field(default_factory=dict)
+    mailboxes: Mailboxes = field(init=False)
+    _tokens: dict[str, tuple[AccountId, Signer, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.mailboxes = Mailboxes(self.now, self.limits.mailbox_seconds)
+
+    @classmethod
+    def make(cls, now: Callable[[], int], limits: Limits) -> Honest:
+        return cls(SigningKey(secrets.token_bytes(32)), secrets.token_bytes(INCARNATION_SIZE), now, limits)
+
+    def ledger(self, account: AccountId | None) -> Ledger:
+        """Raises `ProblemError` (`not-found`)."""
+        if account is None or account not in self.accounts:
+            raise ProblemError("not-found")
+        return self.accounts[account]
+
+    # §8.1, §8.2
+
+    def info(self) -> Answer:
+        return Info(self.key.public, self.incarnation, self.limits.announced())
+
+    def create(self, genesis: bytes, wraps: Sequence[bytes]) -> Answer:
+        ledger = Ledger.begin(genesis, wraps, self.now())
+        known = self.accounts.setdefault(ledger.account, ledger)
+        if known.entries[0] != genesis:  # the same content under another signature
+            raise ProblemError("fork")
+        return Created(ledger.account, known is ledger)
+
+    def roster(self, question: Question, ledger: Ledger) -> Answer:
+        return RosterPage(tuple(ledger.entries[question.number("from", 0) :]), ledger.roster.number)
+
+    def enter(self, ledger: Ledger, expected: int, entry: bytes, wraps: Sequence[bytes]) -> Answer:
+        return Entered(expected + 1, ledger.append_entry(expected, entry, wraps, self.now()))
+
+    def wraps(self, question: Question, ledger: Ledger) -> Answer:
+        return Wraps(tuple(ledger.wraps_for(_signer(question))))
+
+    # §8.3
+
+    def challenge(self, ledger: Ledger, signer: Signer) -> Answer:
+        ledger.signer_key(signer, self.now())
+        expires = self.now() + self.limits.challenge_seconds * 1000
+        challenge = Challenge(signer, expires, secrets.token_bytes(CHALLENGE_NONCE_SIZE))
+        return ChallengeAnswer(challenge.sign(ledger.account, self.key))
+
+    def log_in(self, ledger: Ledger, challenge: bytes, login: bytes) -> tuple[Answer, Signer]:
+        # REL-07: "A token MUST be bound to one account and signer and expire; a relay MUST refuse a challenge that is
+        # expired (after 120 s) or not its own, and a login for another challenge, signer or identity."
+        challenge_id, said = verify_challenge(challenge, ledger.account, self.key.public)
+        if said.expires <= self.now():
+            raise ProblemError("unauthorized")
+        key = ledger.signer_key(said.signer, self.now())
+        verify_login(login, ledger.account, key, challenge_id=challenge_id, identity=self.key.public)
+        text = secrets.token_urlsafe(32)
+        self._tokens[text] = (ledger.account, said.signer, self.now() + self.limits.token_seconds * 1000)
+        return Token(text, self.limits.token_seconds), said.signer
+
+    def bearer(self, account: AccountId, text: str | None) -> Signer:
+        """Who carries a token. Raises `ProblemError` (`unauthorized`)."""
+        found = self._tokens.get(text or "")
+        if found is None or found[0] != account or found[2] <= self.now():
+            raise ProblemError("unauthorized")
+        return found[1]
+
+    def admit(self, ledger: Ledger, signer: Signer) -> None:
+        """Raises `ProblemError` (`revoked`, `closed`)."""
+        # REL-06: "A relay MUST check the token's signer against the roster as it stands at every request; a removed one
+        # gets `revoked`."
+        ledger.signer_key(signer, self.now())
+
+    # §8.4
+
+    def take(
+        self, ledger: Ledger, device: int, header: bytes, summary: bytes | None, body: bytes | None
+    ) -> tuple[Stored, bytes]:
+        """Take one segment; it and its receipt. Raises as `Ledger.take` does."""
+        stored, _ = ledger.take(device, header, summary, body, now=self.now())
+        return stored, self.receipt(ledger, stored)
+
+    def receipt(self, ledger: Ledger, stored: Stored) -> bytes:
+        receipt = Receipt(stored.header_id, stored.position, self.incarnation)
+        return receipt.sign(ledger.account, self.key)
+
+    def appended(self, ledger: Ledger, device: int, receipts: Sequence[bytes]) -> Answer:
+        return Appended(ledger.feed_of(device)[-1].seq, tuple(receipts))
+
+    def stale(self, ledger: Ledger, stale: StaleError) -> Answer:
+        """`epoch-stale` with the refusal that is due."""
+        said = stale.verified.header
+        refusal = Refusal(
+            stale.verified.id,
+            DeviceId(said.device),
+            Seq(said.seq),
+            ledger.roster.number,
+            ledger.roster.head,
+            self.incarnation,
+        )
+        return Problem("epoch-stale", refusal.sign(ledger.account, self.key))
+
+    # §8.5
+
+    def heads(self, ledger: Ledger) -> Answer:
+        heads = tuple((stored.device, stored.seq, bytes(stored.header_id)) for stored in ledger.heads())
+        return Heads(self.incarnation, ledger.position, heads, ledger.used)
+
+    def changes(self, question: Question, ledger: Ledger) -> Answer:
+        after, wanted = question.number("after", 0), question.incarnation
+        parts, limit = question.parts, question.limit
+        if wanted is not None and wanted != self.incarnation:
+            raise ProblemError("incarnation")
+        found = [stored for stored in ledger.log if stored.position > after]
+        return self._page(found, after, lambda stored: stored.position, parts, limit)
+
+    def feed(self, question: Question, ledger: Ledger) -> Answer:
+        if question.device is None or question.device not in ledger.roster.devices:
+            raise ProblemError("not-found")
+        first = question.number("from", 1)
+        found = [stored for stored in ledger.feed_of(question.device) if stored.seq >= first]
+        return self._page(found, first, lambda stored: stored.seq + 1, question.parts, question.limit)
+
+    def _page(
+        self, found: Sequence[Stored], start: int, cursor: Callable[[Stored], int], parts: str, limit: int | None
+    ) -> Page:
+        items: list[Item] = []
+        room = self.limits.page_bytes
+        most = min(self.limits.page_items, limit or self.limits.page_items)
+        for stored in found[:most]:
+            if room <= 0:
+                break
+            items.append(item_of(stored, parts))
+            room -= len(items[-1].encode())
+        position = cursor(found[len(items) - 1]) if items else start
+        return Page(tuple(items), position, len(items) < len(found), self.incarnation)
+
+
+def item_of(stored: Stored, parts: str = "bodies") -> Item:
+    """A segment as it stands on a page."""
+    return Item(
+        stored.position,
+        stored.device,
+        stored.seq,
+        stored.header,
+        stored.summary if parts != "headers" else None,
+        stored.body if parts == "bodies" else None,
+    )
+
+
+def _signer(question: Question) -> Signer:
+    if question.signer is None:
+        raise ProblemError("unauthorized")
+    return question.signer

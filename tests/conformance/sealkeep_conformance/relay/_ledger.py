@@ -1,0 +1,269 @@
+"""One account as a relay keeps it: roster, wraps and segments, judged by the rules of spec §5 and §6.
+
+A ledger knows nothing of faults, requests or sockets. `copy` is what makes lying easy: a copy lives on by itself.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from sealkeep_conformance.relay._problems import ProblemError
+from sealkeep_protocol import signed
+from sealkeep_protocol.errors import HistoryError
+from sealkeep_protocol.feeds import Feed
+from sealkeep_protocol.hybrid_kem import RECOVERY_RECIPIENT
+from sealkeep_protocol.roster import Roster, Signer, decode_entry
+from sealkeep_protocol.segments import VerifiedHeader, check_parts, verify_header
+from sealkeep_protocol.types import NO_ID, NO_SEQ, AccountId, DeviceId, ObjectId, Seq
+
+DAY_MS = 24 * 3600 * 1000
+CLOSING_MS, DISPUTE_MS = 30 * DAY_MS, 7 * DAY_MS  # §5.4
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A segment and where it stands. `roster` is the entry number that its header names."""
+
+    position: int
+    device: int
+    seq: int
+    header_id: ObjectId
+    roster: int
+    header: bytes
+    summary: bytes
+    body: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.header) + len(self.summary) + len(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Wrap:
+    """A wrap with the number of its entry and its recipient (0: a recovery key)."""
+
+    entry: int
+    recipient: int
+    wrap: bytes
+
+
+@dataclass
+class Ledger:
+    """All that is kept of one account. `accepted` are the times of the entries in ms.
+
+    `sent` holds all that came and was not stored, as it came, and `refused` says of which of it a refusal was due: an
+    honest relay forgets both.
+    """
+
+    roster: Roster
+    entries: list[bytes]
+    wraps: list[Wrap]
+    accepted: list[int]
+    log: list[Stored] = field(default_factory=list)
+    position: int = 0
+    sent: dict[ObjectId, Stored] = field(default_factory=dict)
+    refused: set[ObjectId] = field(default_factory=set)
+
+    @classmethod
+    def begin(cls, genesis: bytes, wraps: Sequence[bytes], now: int) -> Ledger:
+        """A new account. Raises `PeerError`."""
+        # REL-04: "A relay MUST judge every entry by §5 before it stores it."
+        roster = Roster.genesis(genesis)
+        roster.check_wraps(list(wraps))
+        return cls(roster, [genesis], _wraps(roster, wraps), [now])
+
+    def copy(self) -> Ledger:
+        """The same account; what happens to either from now on, the other does not know of."""
+        twin = copy.copy(self)
+        twin.entries, twin.wraps, twin.accepted = self.entries.copy(), self.wraps.copy(), self.accepted.copy()
+        twin.log, twin.sent, twin.refused = self.log.copy(), self.sent.copy(), self.refused.copy()
+        return twin
+
+    def until(self, *, position: int | None = None, entry: int | None = None) -> Ledger:
+        """The account as it was up to a position and a roster entry (all, where None)."""
+        then = self.copy()
+        if entry is not None and entry < self.roster.number:
+            then.roster = Roster.read(self.entries[: entry + 1], account=self.account)
+            then.entries, then.accepted = self.entries[: entry + 1], self.accepted[: entry + 1]
+            then.wraps = [wrap for wrap in self.wraps if wrap.entry <= entry]
+        if position is not None:
+            then.log = [stored for stored in self.log if stored.position <= position]
+            then.position = min(position, self.position)
+        return then
+
+    @property
+    def account(self) -> AccountId:
+        return self.roster.account
+
+    # The roster
+
+    def append_entry(self, expected: int, data: bytes, wraps: Sequence[bytes], now: int) -> bool:
+        """Take the entry that follows number `expected`; False where exactly it stands there already.
+
+        Raises `PeerError` or `ProblemError` (`roster-conflict`, `revoked`, `closed`, `pinned`).
+        """
+        if self.roster.number > expected and self.entries[expected + 1] == data:
+            return False
+        # ROS-13: "The relay MUST accept an entry only if its number is the next one at the moment of its commit; …"
+        if self.roster.number != expected:
+            raise ProblemError("roster-conflict")
+        roster = self._judge_entry(data)
+        if roster.last is not None:
+            self._check_dispute(roster.last.signer, now)
+        # ROS-15: "A relay MUST accept a rotating entry only together with all its wraps."
+        roster.check_wraps(list(wraps))
+        self._pin(roster)
+        self.roster = roster
+        self.entries.append(data)
+        self.accepted.append(now)
+        self.wraps += _wraps(roster, wraps)
+        return True
+
+    def _judge_entry(self, data: bytes) -> Roster:
+        try:
+            return self.roster.append(data)
+        except HistoryError:
+            signer = decode_entry(signed.decode_payload(signed.split(data)[0])).signer
+            if self.roster.is_closed:
+                raise ProblemError("closed") from None
+            if self.roster.signing_key(signer) is None:
+                raise ProblemError("revoked") from None
+            raise
+
+    def _pin(self, roster: Roster) -> None:
+        """Hold the last entry's pins against the feeds, and discard what it says to discard."""
+        removed = roster.last.removed if roster.last is not None else ()
+        for removal in removed:
+            feed = self.feed_of(removal.device)
+            at_pin = feed[removal.seq - 1].header_id if 0 < removal.seq <= len(feed) else NO_ID
+            # ROS-12: "A pin MUST name seq 0 with an empty id, or a seq from 1 with a header id; the relay MUST refuse a
+            # removal whose pin is not that feed's head, unless it says discard-after, whose seq MUST NOT be beyond it."
+            beyond = removal.seq > len(feed) or (removal.seq < len(feed) and not removal.discard_after)
+            if beyond or at_pin != removal.header_id:
+                raise ProblemError("pinned")
+        pins = {removal.device: removal.seq for removal in removed}
+        self.log = [stored for stored in self.log if stored.seq <= pins.get(stored.device, stored.seq)]
+
+    def signer_key(self, signer: Signer, now: int) -> bytes:
+        """The public key of one who may sign now. Raises `ProblemError` (`closed`, `revoked`)."""
+        # §5.4: "A `close` by a key while an older one has its right takes effect on the relay after 30 days, unless that
+        # one reclaims."
+        if self.roster.is_closed and (self.roster.close_is_final or now - self.accepted[-1] >= CLOSING_MS):
+            raise ProblemError("closed")
+        key = self.roster.signing_key(signer)
+        if key is None:
+            raise ProblemError("revoked")
+        self._check_dispute(signer, now)
+        return key
+
+    def _check_dispute(self, signer: Signer, now: int) -> None:
+        # ROS-19: "A relay MUST refuse entries, challenges and tokens of a disputed recovery key, with the code `disputed`,
+        # for 7 days after it took the entry that disputed it."
+        disputed_at = self.roster.dispute(signer.number) if signer.is_recovery else None
+        if disputed_at is not None and now - self.accepted[disputed_at] < DISPUTE_MS:
+            raise ProblemError("disputed")
+
+    def wraps_for(self, signer: Signer) -> list[Wrap]:
+        """A device's newest wrap, or all that were made for recovery keys."""
+        if signer.is_recovery:
+            return [wrap for wrap in self.wraps if wrap.recipient == RECOVERY_RECIPIENT]
+        return [wrap for wrap in self.wraps if wrap.recipient == signer.number][-1:]
+
+    # Segments
+
+    def feed_of(self, device: int) -> list[Stored]:
+        return [stored for stored in self.log if stored.device == device]
+
+    def at(self, device: int, seq: int) -> Stored | None:
+        return next((stored for stored in self.log if (stored.device, stored.seq) == (device, seq)), None)
+
+    def heads(self) -> list[Stored]:
+        """The last segment of each feed, ascending by device."""
+        last = {stored.device: stored for stored in self.log}
+        return [last[device] for device in sorted(last)]
+
+    @property
+    def used(self) -> int:
+        return sum(stored.size for stored in self.log)
+
+    def take(
+        self, device: int, header: bytes, summary: bytes | None = None, body: bytes | None = None, *, now: int = 0
+    ) -> tuple[Stored, bool]:
+        """Take the next segment of a device's feed; False where exactly it is stored already.
+
+        Raises `PeerError`, or `ProblemError` in the order of §6.6; `StaleError` where a refusal is due.
+        """
+        key = self.signer_key(Signer.device(device), now)
+        # SEG-01: "A reader and a relay MUST refuse a header whose device and seq are not those of the address where it is
+        # offered."
+        verified = verify_header(header, account=self.account, device=device, seq=None, key=key)
+        said = verified.header
+        known = self.at(device, said.seq)
+        # SEG-17: "A relay MUST answer the same header at the same place with the same receipt (within one incarnation),
+        # and a different one as `fork`."
+        if known is not None:
+            if known.header_id != verified.id:
+                raise ProblemError("fork")
+            return known, False
+        feed = self.feed_of(device)
+        try:
+            self._judge_segment(verified, feed[-1] if feed else None, summary, body)
+        except StaleError:
+            self._keep(verified, summary, body)
+            self.refused.add(verified.id)
+            raise
+        place = (self.position + 1, device, int(said.seq), verified.id, said.roster)
+        stored = Stored(*place, header, summary or b"", body or b"")
+        self.log.append(stored)
+        self.position = stored.position
+        return stored, True
+
+    def keep(self, device: int, header: bytes, summary: bytes | None, body: bytes | None) -> None:
+        """Keep what was sent without storing it. Raises `PeerError` for what its device did not sign."""
+        key = self.roster.devices[device].keys.signing
+        self._keep(verify_header(header, account=self.account, device=device, seq=None, key=key), summary, body)
+
+    def _keep(self, verified: VerifiedHeader, summary: bytes | None, body: bytes | None) -> None:
+        said = verified.header
+        stored = Stored(0, said.device, said.seq, verified.id, said.roster, verified.data, summary or b"", body or b"")
+        if verified.id not in self.sent or body is not None:
+            self.sent[verified.id] = stored
+
+    def _judge_segment(
+        self, verified: VerifiedHeader, last: Stored | None, summary: bytes | None, body: bytes | None
+    ) -> None:
+        said, roster = verified.header, self.roster
+        if said.roster > roster.number:
+            raise ProblemError("roster-conflict")
+        # SEG-14: "A relay MUST refuse a header of another epoch than the current one, in the transaction of the append
+        # itself, and MUST sign a refusal only for a header that is not stored and whose roster head is below the roster's
+        # head at that moment."
+        if said.epoch != roster.epoch and said.roster < roster.number:
+            raise StaleError(verified)
+        head = Feed(DeviceId(said.device), NO_SEQ, NO_ID)
+        if last is not None:
+            head = replace(head, seq=Seq(last.seq), head=last.header_id, roster=last.roster)
+        if said.seq != head.seq + 1 or said.previous != head.head:
+            raise ProblemError("gap")
+        head.check_link(said, roster)
+        if summary is None or body is None:
+            raise ProblemError("invalid")
+        check_parts(said, summary=summary, body=body)
+
+
+class StaleError(ProblemError):
+    """`epoch-stale`: a header that a refusal is due to."""
+
+    def __init__(self, verified: VerifiedHeader) -> None:
+        super().__init__("epoch-stale")
+        self.verified = verified
+
+
+def _wraps(roster: Roster, wraps: Sequence[bytes]) -> list[Wrap]:
+    if not wraps:
+        return []
+    return [
+        Wrap(roster.number, recipient, wrap) for (recipient, _), wrap in zip(roster.recipients(), wraps, strict=True)
+    ]

@@ -65,7 +65,7 @@ from sealkeep_client.engine import (
     pack,
 )
 from sealkeep_client.outgoing import Record
-from sealkeep_protocol.errors import MalformedError, RefusedError, SealkeepError, TransportError
+from sealkeep_protocol.errors import HistoryError, MalformedError, RefusedError, SealkeepError, TransportError
 from sealkeep_protocol.feeds import Feed
 from sealkeep_protocol.padding import MAX_CONTENT
 from sealkeep_protocol.primitives import sha256
@@ -413,8 +413,17 @@ class Device:
         return pending[0] if pending else self.kept.signed.get((device, seq))
 
     def sync(self) -> SyncReport:
-        """Sync once, from what is stored, as after a restart."""
-        sync = Sync(
+        """Sync once, from what is stored, as after a restart; anew where the cursor is in doubt (REL-14)."""
+        sync = self._make_sync()
+        try:
+            return self.run(sync.run())
+        except HistoryError:
+            if not sync.doubts_cursor:
+                raise
+        return self.run(self._make_sync(anew=True).run())
+
+    def _make_sync(self, *, anew: bool = False) -> Sync:
+        return Sync(
             self.account,
             self.ids,
             known=self.known,
@@ -423,8 +432,8 @@ class Device:
             random=self.random,
             sent_to=self.kept.sent_to,
             time=TIME,
+            anew=anew,
         )
-        return self.run(sync.run())
 
     def change(self, change: Change, *, since: int | None = None) -> Changed:
         """Change the roster, from what is stored."""

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from sealkeep_client.answers import RelayInfo, Wrap
 from sealkeep_client.engine._actions import ReadInfo, ReadRoster, ReadWraps, SaveRoster, Steps
-from sealkeep_client.engine._roster import RemovedError, extend_roster, unlock
+from sealkeep_client.engine._roster import RemovedError, check_same, extend_roster, unlock
 from sealkeep_client.engine._session import RACES, Session
 from sealkeep_client.engine._state import Account
 from sealkeep_protocol.errors import HistoryError, RefusedError, SealkeepError
@@ -36,9 +36,13 @@ def _extend(session: Session, account: Account, first: int, entries: list[bytes]
     more, head = yield ReadRoster(account.roster.number + 1)
     account = extend_roster(account, more, head, session.lookup)
     entries += more
+    _check_member(account, first, entries)
+    return account
+
+
+def _check_member(account: Account, first: int, entries: list[bytes]) -> None:
     if not account.roster.devices[account.device].active:
         raise RemovedError(account, first, entries)
-    return account
 
 
 def _unlock(session: Session, account: Account, first: int, entries: list[bytes]) -> Steps[Account]:
@@ -96,16 +100,23 @@ def became_another(account: Account, info: RelayInfo) -> bool:
 
 def confirm_denial(session: Session, refused: RefusedError) -> Steps[None]:
     """Believe a relay that denies the account only as far as the roster proves it."""
-    # REL-13: "On `revoked`, `closed` or `not-found` for its account a client MUST fetch the roster and believe the
-    # first only with its own removal in it, the second only with the `close` in it; all else is `rollback`."
-    if refused.code not in ("revoked", "closed", "not-found"):
+    # REL-13: "On `revoked`, `closed`, `signature` or `not-found` for its account a client MUST fetch the roster, and
+    # believe the first only with its own removal in it, the second only with the `close` in it; a roster that is another
+    # one than was verified is `fork`, all else is `rollback`, but `signature` stands where the roster is the same."
+    if refused.code not in ("revoked", "closed", "signature", "not-found"):
         return
+    number = session.account.roster.number
     try:
-        account = yield from _extend(session, session.account, session.account.roster.number + 1, [])
+        entries, head = yield ReadRoster(number)
+        check_same(session.account, entries[:1])
+        account = extend_roster(session.account, entries[1:], head, session.lookup)
+        _check_member(account, number + 1, entries[1:])
     except RefusedError as again:
         if again.code != "not-found":
             raise
         raise HistoryError("rollback", "the relay does not know this account any more") from refused
+    if refused.code == "signature":
+        return
     if not (refused.code == "closed" and account.roster.is_closed):
         raise HistoryError(
             "rollback", "the relay denies this account or device, which its roster does not bear out"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sealkeep_client.answers import Heads, Page, PageItem
@@ -15,24 +15,43 @@ from sealkeep_client.engine._heads import check_shown, compare_heads
 from sealkeep_client.engine._own_feed import check_own_feed, check_own_header
 from sealkeep_client.engine._pinned import PinnedFeeds, check_pins_reached
 from sealkeep_client.engine._proof import ask_for_proof, find_proof
-from sealkeep_client.engine._reading import CheckedSegment, ReadSegment, check_segment, verify_item
+from sealkeep_client.engine._reading import CheckedSegment, ReadSegment, check_segment, open_checked, verify_item
 from sealkeep_client.engine._session import RACES, Session
 from sealkeep_client.engine._state import Account
 from sealkeep_protocol.errors import HistoryError, PeerError, RefusedError
+from sealkeep_protocol.feeds import Feed
+from sealkeep_protocol.roster import Roster
 from sealkeep_protocol.segments import VerifiedHeader
 
 _AHEAD: Final = 3  # segments whose contents may be decoded while those before are kept
 
 
-class Reader:
-    """Reads what others wrote, and counts it. `floor` are (device, seq, header id) that the kit of this home had seen."""
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """An item that passed all checks up to its content, and the account after it. `feed` is None where the segment is kept
+    already."""
 
-    def __init__(self, session: Session, floor: Sequence[Sequence[Any]]) -> None:
+    item: PageItem
+    verified: VerifiedHeader
+    feed: Feed | None
+    account: Account
+
+
+class Reader:
+    """Reads what others wrote, and counts it. `floor` are (device, seq, header id) that the kit of this home had seen.
+
+    A page is kept when all of it is checked. With `anew` it reads from the beginning, whatever the cursor says.
+    `doubts_cursor` says after an error that a cursor which the relay gave earlier may be the reason, and that reading anew
+    will tell.
+    """
+
+    def __init__(self, session: Session, floor: Sequence[Sequence[Any]], *, anew: bool = False) -> None:
         self._session = session
         self._floor = floor
+        self._anew = anew
         self._pinned = PinnedFeeds(session)
-        # Verified, and not kept yet: their contents are being decoded. With the account after each.
-        self._ahead: deque[tuple[CheckedSegment | None, Account]] = deque()
+        self._shown: dict[int, int] = {}  # by device: the seq that was shown last
+        self.doubts_cursor = False
         self.segments = self.records = self.unopened = 0
         self.unreadable: list[PeerError] = []
 
@@ -49,92 +68,128 @@ class Reader:
                 yield from ask_for_proof(session, error)
                 raise
             try:
-                yield from self._read_changes(heads)
+                yield from self._read_changes(heads, roster)
             except RefusedError as refused:
                 # Restored from its backup since it named the heads: they are compared anew.
                 if refused.code != "incarnation" or attempt == RACES - 1:
                     raise
             else:
-                check_pins_reached(session.account, roster)
                 return heads
         raise AssertionError
 
-    def _read_changes(self, heads: Heads) -> Steps[None]:
+    def _read_changes(self, heads: Heads, roster: Roster) -> Steps[None]:
         session = self._session
-        if session.account.incarnation not in (None, heads.incarnation):
-            # Another store: its positions mean nothing here. What was verified stays verified, and is skipped below.
+        # REL-14: "Before a client reports, of what changes after a cursor show, `gap`, `missing` or `replay`, it MUST read
+        # the changes from position 0 once, …" A position beyond the relay's last one is as doubtful.
+        self._anew = self._anew or heads.position < session.account.position
+        if self._anew or session.account.incarnation not in (None, heads.incarnation):
+            # Or another store: its positions mean nothing here. What was verified stays verified, and is skipped below.
             session.account = replace(session.account, position=0, rereads=True)
         session.account = replace(session.account, incarnation=heads.incarnation)
-        more = heads.position > session.account.position
-        while more:
-            page: Page = yield ReadChanges(session.account.position, session.account.incarnation)
-            if page.incarnation != heads.incarnation:
-                raise HistoryError("replay", "the relay answers with the positions of another store")
-            for item in page.items:
-                yield from self._take(item)
-            yield from self._keep(0)  # whole pages: the next question to the relay may fail
-            # REL-11: "A client MUST refuse positions of changes that do not ascend within a page or lie at or below the one
-            # it asked from, and seqs of a feed that do not ascend by one from the one it asked for."
-            if page.position < session.account.position or (page.more and not page.items):
-                raise HistoryError("replay", "the relay's cursor goes backwards, or stands still")
-            more = page.more
-            yield Progress("reading", self.segments, self.records)
+        has_cursor = session.account.position > 0
         try:
-            check_shown(session, heads, self._floor)
+            yield from self._read_pages(heads, roster)
         except HistoryError as error:
-            yield from ask_for_proof(session, error)
+            self.doubts_cursor = has_cursor and error.code in ("gap", "missing", "replay")
             raise
         if session.account.rereads:
             session.account = replace(session.account, rereads=False)
             yield SaveSegment(None, session.account)
 
-    def _take(self, item: PageItem) -> Steps[None]:
-        """Verify an item; it is kept when its content is decoded, and all before it are kept."""
+    def _read_pages(self, heads: Heads, roster: Roster) -> Steps[None]:
+        session = self._session
+        more = heads.position > session.account.position
+        taken: list[_Taken] = []
+        while more:
+            page: Page = yield ReadChanges(session.account.position, session.account.incarnation)
+            if page.incarnation != heads.incarnation:
+                raise HistoryError("replay", "the relay answers with the positions of another store")
+            verified = yield from self._verify(page)
+            taken = [self._take(item, header) for item, header in zip(page.items, verified, strict=True)]
+            # REL-11: "A client MUST refuse positions of changes that do not ascend within a page or lie at or below the one
+            # it asked from, and seqs of a feed that do not ascend by one from the one it asked for."
+            if page.position < session.account.position or (page.more and not page.items):
+                raise HistoryError("replay", "the relay's cursor goes backwards, or stands still")
+            more = page.more
+            if more:
+                yield from self._keep(taken)
+                taken = []
+        try:
+            check_shown(session, heads, self._floor)
+        except HistoryError as error:
+            yield from ask_for_proof(session, error)
+            raise
+        check_pins_reached(session.account, roster)
+        # ERR-02: "A client MUST leave its state as it was before the answer that it reports with a code of this list; …"
+        # So the last page waits until the heads are seen to bear it out.
+        yield from self._keep(taken)
+
+    def _verify(self, page: Page) -> Steps[list[VerifiedHeader]]:
+        """Verify the headers of a page before anything of it is taken, and follow the roster to where they stand."""
+        session, found = self._session, list[VerifiedHeader]()
+        for item in page.items:
+            if item.device not in session.account.roster.devices:
+                yield from follow_roster(session)
+            verified = verify_item(session.account, item)
+            if verified.header.roster > session.account.roster.number:
+                yield from follow_roster(session)
+            if item.device != session.device and item.seq > session.account.feed(item.device).seq:
+                yield from self._pinned.check(verified)
+            found.append(verified)
+        return found
+
+    def _take(self, item: PageItem, verified: VerifiedHeader) -> _Taken:
+        """Check a verified item against all that came before it."""
         session = self._session
         if item.position <= session.account.position:
             raise HistoryError("replay", "the relay's positions do not ascend", device=item.device, seq=item.seq)
-        if item.device not in session.account.roster.devices:
-            yield from self._follow_roster()
-        verified = verify_item(session.account, item)
-        if verified.header.roster > session.account.roster.number:
-            yield from self._follow_roster()
+        if item.seq <= self._shown.get(item.device, 0):
+            raise HistoryError("replay", "the relay shows it a second time", device=item.device, seq=item.seq)
+        self._shown[item.device] = item.seq
         account = replace(session.account, position=item.position)
-        segment: CheckedSegment | None = None
+        feed: Feed | None = None
         if item.device == account.device:
             check_own_header(session, item, verified)
         elif item.seq <= account.feed(item.device).seq:
             self._check_seen_before(item, verified)
         else:
-            yield from self._pinned.check(verified)
             try:
-                segment = check_segment(account, item, verified, session.lookup)
+                feed = check_segment(account, item, verified, session.lookup)
             except HistoryError as error:
                 if error.code == "fork":
                     error.proved_by(find_proof(verified, session.lookup, session.signed))
                 raise
-            account = account.with_feed(segment.feed)
+            account = account.with_feed(feed)
             session.note_verified(verified)
-            if segment.opened is not None:
-                yield Decode(segment.opened.content or b"")
         session.account = account
-        self._ahead.append((segment, account))
-        yield from self._keep(_AHEAD)
+        return _Taken(item, verified, feed, account)
 
-    def _follow_roster(self) -> Steps[None]:
-        yield from self._keep(0)  # what is kept with the roster is the account after all that was read
-        yield from follow_roster(self._session)
+    def _keep(self, page: Sequence[_Taken]) -> Steps[None]:
+        """Open and keep what was checked, in order; contents are decoded some segments ahead."""
+        ahead: deque[tuple[CheckedSegment | None, Account]] = deque()
+        for taken in page:
+            checked: CheckedSegment | None = None
+            if taken.feed is not None:
+                summary, body = taken.item.summary or b"", taken.item.body or b""
+                checked = open_checked(taken.account, taken.feed, taken.verified, summary, body)
+                if checked.opened is not None:
+                    yield Decode(checked.opened.content or b"")
+            ahead.append((checked, taken.account))
+            if len(ahead) > _AHEAD:
+                yield from self._keep_one(*ahead.popleft())
+        while ahead:
+            yield from self._keep_one(*ahead.popleft())
+        if page:
+            yield Progress("reading", self.segments, self.records)
 
-    def _keep(self, ahead: int) -> Steps[None]:
-        """Keep what was verified, in order, until only `ahead` segments are left."""
-        while len(self._ahead) > ahead:
-            checked, account = self._ahead.popleft()
-            segment: ReadSegment | None = None
-            if checked is not None:
-                segment = yield from take_decoded(checked)
-                self._count(segment)
+    def _keep_one(self, checked: CheckedSegment | None, account: Account) -> Steps[None]:
+        if checked is not None:
+            segment = yield from take_decoded(checked)
+            self._count(segment)
             yield SaveSegment(segment, account)
-            if segment is not None:
-                self._session.note_kept(segment.header)
+            self._session.note_kept(segment.header)
+        elif not self._anew:  # reading anew may show nothing new, and then changes nothing
+            yield SaveSegment(None, account)
 
     def _count(self, segment: ReadSegment) -> None:
         self.segments += 1

@@ -94,11 +94,11 @@ def verify_item(account: Account, item: PageItem) -> VerifiedHeader:
     return verify_header(item.header, account=account.id, device=item.device, seq=item.seq, key=author.keys.signing)
 
 
-def check_segment(account: Account, item: PageItem, verified: VerifiedHeader, known: HeaderIds) -> CheckedSegment:
+def check_segment(account: Account, item: PageItem, verified: VerifiedHeader, known: HeaderIds) -> Feed:
     """Take another device's segment, whose header `verify_item` has verified, through the checks of §6.8 up to its content.
 
-    Raises `PeerError` for a failure up to the hashes of the ciphertexts: nothing may change then (SEG-20). What fails
-    later is its author's fault and comes back as `unreadable`.
+    Returns the feed after it. Raises `PeerError` for a failure up to the hashes of the ciphertexts: nothing may change then
+    (SEG-20). What fails later is its author's fault (`open_checked`).
     """
     header = verified.header
     before = account.feed(item.device)
@@ -111,7 +111,7 @@ def check_segment(account: Account, item: PageItem, verified: VerifiedHeader, kn
         raise HistoryError("missing", "its content is withheld", device=item.device, seq=item.seq)
     # SEG-20: "A reader MUST NOT change its state for a segment that fails a check up to the hashes of the ciphertexts."
     check_parts(header, summary=item.summary, body=item.body)
-    return open_checked(account, feed, verified, item.summary, item.body)
+    return feed
 
 
 def open_checked(account: Account, feed: Feed, verified: VerifiedHeader, summary: bytes, body: bytes) -> CheckedSegment:

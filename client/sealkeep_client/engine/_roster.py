@@ -52,6 +52,15 @@ def extend_roster(account: Account, entries: Sequence[bytes], head: int, known: 
     return replace(account, roster=roster)
 
 
+def check_same(account: Account, entries: Sequence[bytes]) -> None:
+    """See that an entry, if there is one, is the last one that was verified. Raises `HistoryError` (`fork`)."""
+    roster = account.roster
+    for entry in entries:
+        payload, _ = signed.split(entry, limit=MAX_ENTRY)
+        if signed.object_id("roster", roster.account if roster.number else b"", payload) != roster.head:
+            raise HistoryError("fork", f"the relay's roster entry {roster.number} is another one than was verified")
+
+
 class RemovedError(RefusedError):
     """This device was removed: its verified roster says so, not only the relay.
 

@@ -42,7 +42,8 @@ class Sync:
     `known` looks up verified header ids, `refused` the refusal that is kept of an own header, `signed` the headers that
     are kept as they were signed; `random` gives fresh bytes; `sent_to` is the relay's incarnation when the segments that
     still wait for an answer were sealed; `time` is this device's clock in ms. `ids` is None while the first epoch is not
-    held.
+    held. With `anew` it reads all changes from the beginning: where `doubts_cursor` says so after an error, whoever
+    drives begins once more so.
     """
 
     def __init__(
@@ -57,12 +58,18 @@ class Sync:
         sent_to: bytes | None = None,
         floor: Sequence[Sequence[Any]] = (),
         time: int | None = None,
+        anew: bool = False,
     ) -> None:
         self._random = random
         self._time = time
         self._session = Session(account, known, refused, signed)
-        self._reader = Reader(self._session, floor)
+        self._reader = Reader(self._session, floor, anew=anew)
         self._writer = Writer(self._session, ids, random, sent_to)
+
+    @property
+    def doubts_cursor(self) -> bool:
+        """Whether an error may come from a position that the relay gave earlier (REL-14)."""
+        return self._reader.doubts_cursor
 
     def run(self, *, writes: bool = True) -> Steps[SyncReport]:
         """Sync once, or only read. Raises what the relay or its peers did wrong; nothing that fails a check is kept."""

@@ -70,13 +70,14 @@ class Verification:
         more = heads.position > 0
         while more:
             page: Page = yield ReadChanges(fresh.position, heads.incarnation)
-            for item in page.items:
-                if item.position > heads.position:  # written since
-                    break
-                fresh = yield from self._take(fresh, item)
             if page.more and not page.items:
                 raise HistoryError("replay", "the relay's cursor stands still")
-            more = page.more and fresh.position < heads.position
+            more = page.more
+            for item in page.items:
+                if item.position > heads.position:  # written since, and so is all that comes after it
+                    more = False
+                    break
+                fresh = yield from self._take(fresh, item)
             yield Progress("verifying", self._segments, self._records)
         self._check_complete(fresh)
         return Verified(

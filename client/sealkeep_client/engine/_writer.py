@@ -27,7 +27,7 @@ from sealkeep_client.engine._session import BATCH, Session
 from sealkeep_protocol.errors import HistoryError, MalformedError, RefusedError
 from sealkeep_protocol.records import RecordIds
 from sealkeep_protocol.segments import SealedSegment
-from sealkeep_protocol.statements import verify_receipt, verify_refusal
+from sealkeep_protocol.statements import Receipt, verify_receipt, verify_refusal
 
 _REFUSALS: Final = 8  # in a row, before a relay is taken to refuse for ever
 
@@ -127,7 +127,7 @@ class Writer:
         account = session.account
         feed = account.feed(account.device)
         for sealed, statement in zip(pending, answer.receipts, strict=False):
-            receipt = verify_receipt(statement, account.id, account.identity, sealed.header_id)
+            receipt = self._verify_receipt(statement, sealed)
             receipts.append((sealed.seq, receipt, statement))
             feed = feed.follow(session.verify_own(sealed), account.roster, session.lookup)
         account = account.with_feed(feed)
@@ -140,19 +140,31 @@ class Writer:
         self.segments += len(receipts)
         yield Progress("writing", self.segments, self.records)
 
+    def _verify_receipt(self, statement: bytes, sealed: SealedSegment) -> Receipt:
+        account = self._session.account
+        try:
+            return verify_receipt(statement, account.id, account.identity, sealed.header_id)
+        except HistoryError as error:
+            error.at(device=account.device, seq=sealed.seq)
+            raise
+
     def _drop(self, first: SealedSegment, stale: EpochStaleError) -> Steps[None]:
         """Give up the first pending segment, and all after it, for a refusal that holds; their records wait again."""
         session = self._session
         account = session.account
-        refusal = verify_refusal(
-            stale.refusal,
-            account.id,
-            account.identity,
-            header_id=first.header_id,
-            header_roster=session.verify_own(first).header.roster,
-            incarnation=self._sent_to or b"",
-            roster=account.roster,
-        )
+        try:
+            refusal = verify_refusal(
+                stale.refusal,
+                account.id,
+                account.identity,
+                header_id=first.header_id,
+                header_roster=session.verify_own(first).header.roster,
+                incarnation=self._sent_to or b"",
+                roster=account.roster,
+            )
+        except HistoryError as error:
+            error.at(device=session.device, seq=first.seq)
+            raise
         yield DropPending(first.seq, first.header_id, refusal, stale.refusal)
         self._carried.clear()
         yield from session.load_tail()

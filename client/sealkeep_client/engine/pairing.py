@@ -210,11 +210,12 @@ def _read_roster(account: AccountId, keys: PrivateKeys, enrolment: Enrolment) ->
 
 def _confirm_denial(refused: RefusedError, account: AccountId, keys: PrivateKeys, enrolment: Enrolment) -> Steps[None]:
     """Believe a relay that denies the account or device only as far as the roster proves it."""
-    # REL-13: "On `revoked`, `closed` or `not-found` for its account a client MUST fetch the roster and believe the first
-    # only with its own removal in it, the second only with the `close` in it; all else is `rollback`."
-    if refused.code in ("revoked", "closed", "not-found"):
+    # REL-13: "On `revoked`, `closed`, `signature` or `not-found` for its account a client MUST fetch the roster, and
+    # believe the first only with its own removal in it, the second only with the `close` in it; … all else is `rollback`,
+    # but `signature` stands where the roster is the same."
+    if refused.code in ("revoked", "closed", "signature", "not-found"):
         roster, _ = yield from _read_roster(account, keys, enrolment)
-        if not (refused.code == "closed" and roster.is_closed):
+        if refused.code != "signature" and not (refused.code == "closed" and roster.is_closed):
             raise HistoryError(
                 "rollback", "the relay denies this account or device, which its roster does not bear out"
             ) from refused

@@ -330,8 +330,12 @@ class HttpRelay:
         if self._closed:
             raise UsageError("the connection to the relay is closed")
         if self._session is None:
+            # No cookies: a relay has no use for them but to tell by them who comes again, or to fill this memory.
             self._session = aiohttp.ClientSession(
-                timeout=self._timeout, auto_decompress=False, headers={"Accept-Encoding": "identity"}
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=self._timeout,
+                auto_decompress=False,
+                headers={"Accept-Encoding": "identity"},
             )
         return self._session
 

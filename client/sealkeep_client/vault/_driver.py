@@ -120,7 +120,8 @@ class Driver:
         local = self._local
         account: Account | None = None
         outcome: Action | _Done[T]
-        # ERR-02: "A client MUST leave its state as it was when it reports a code of this list." An error rolls back.
+        # ERR-02: "A client MUST leave its state as it was before the answer that it reports with a code of this list; …" An
+        # error rolls back.
         with contextlib.ExitStack() as writing:
             try:
                 outcome = steps.send(answer) if failure is None else steps.throw(failure)

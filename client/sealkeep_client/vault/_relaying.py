@@ -61,16 +61,23 @@ class Relaying:
         )
 
     async def _sync(self, progress: OnProgress | None, writes: bool) -> SyncReport:
+        core = self._core
         # On the store's thread, behind what a sync that was cancelled may still have under way there.
-        sync = await self._core.in_store(self._make_sync)
-        return await self._core.drive(sync.run(writes=writes), progress)
+        sync = await core.in_store(self._make_sync)
+        try:
+            return await core.drive(sync.run(writes=writes), progress)
+        except HistoryError:
+            if not sync.doubts_cursor:
+                raise
+        again = await core.in_store(lambda: self._make_sync(anew=True))
+        return await core.drive(again.run(writes=writes), progress)
 
     async def repair(self, *, progress: OnProgress | None) -> RepairReport:
         async with self._core.exclusive:
             await self.register()
             return await self._repairing.repair(progress)
 
-    def _make_sync(self) -> Sync:
+    def _make_sync(self, *, anew: bool = False) -> Sync:
         local = self._core.local
         return Sync(
             local.account,
@@ -82,6 +89,7 @@ class Relaying:
             sent_to=local.get("sent-to"),
             floor=local.get("kit-heads") or (),
             time=self._core.sources.now(),
+            anew=anew,
         )
 
     def _note_sync(self, report: SyncReport) -> None:

@@ -102,7 +102,12 @@ def first_again(found: list[PageItem]) -> list[PageItem]:
 def from_before(world: World) -> Spoil:
     """What was verified long ago, at a new position."""
     old = next(stored for stored in world.relay.log if (stored.device, stored.segment.seq) == (2, 1))
-    return items(lambda found: [replace(old.item(bodies=True), position=found[0].position), *found])
+
+    def change(found: list[PageItem]) -> list[PageItem]:
+        later = [replace(item, position=item.position + 1) for item in found]
+        return [replace(old.item(bodies=True), position=found[0].position), *later]
+
+    return items(change)
 
 
 def named(number: int, seq: int, header_id: ObjectId = OTHER) -> Spoil:
@@ -200,6 +205,69 @@ def test_a_fault_has_its_error(world: World, name: str) -> None:
     check(world, family, code, at, seq, after="a page" if at_the_end else "nothing")
 
 
+@pytest.mark.parametrize("by", [1, 2, 1 << 40])
+def test_a_lie_about_positions_ends_with_the_liar(by: int) -> None:
+    """REL-14: positions that were too great once hide nothing from then on, however far the relay has come by then."""
+    made = MadeAccount(devices=2)
+    relay = MemoryRelay(made)
+    phone, tablet = Device(1, made, relay), Device(2, made, relay)
+    phone.write("first")
+    phone.sync()
+    relay.spoil(ReadChanges, items(lambda found: [replace(item, position=item.position + by) for item in found]))
+    relay.spoil(ReadChanges, lambda _, page: replace(page, position=page.position + by))
+    tablet.sync()
+    relay.mend()
+    for text in ("second", "third", "fourth"):
+        phone.write(text)
+        phone.sync()
+        if text != "second":  # which lies where the cursor is past it
+            tablet.sync()
+            assert tablet.texts == phone.texts
+    assert tablet.account.position == relay.log[-1].position
+    assert not tablet.account.rereads
+
+
+def test_a_gap_in_positions_that_was_closed_hides_nothing() -> None:
+    """REL-14: a segment that was shown under the position of another one, which was withheld."""
+    made = MadeAccount(devices=3)
+    relay = MemoryRelay(made)
+    phone, tablet, laptop = (Device(number, made, relay) for number in (1, 2, 3))
+    laptop.write("from the laptop")
+    laptop.sync()
+    tablet.write("from the tablet")
+    relay.spoil(ReadHeads, without(3))
+    relay.spoil(ReadChanges, items(lambda found: [item for item in found if item.device != 3]))
+    tablet.sync()
+    relay.spoil(ReadChanges, items(lambda found: [replace(item, position=1) for item in found if item.device == 2]))
+    phone.sync()
+    assert phone.texts == ["from the tablet"]
+    assert phone.account.position == 1
+    relay.mend()
+    phone.sync()
+    assert phone.texts == ["from the laptop", "from the tablet"]
+    before = phone.kept.copied()
+    phone.sync()
+    assert phone.kept == before
+
+
+def test_reading_anew_that_finds_the_same_changes_nothing(world: World) -> None:
+    """REL-14, ERR-02: once, and the error is the one that a persistent lie gives."""
+    _, relay, phone, tablet = world
+    phone.sync()
+    tablet.write("hidden")
+    tablet.sync()
+    relay.spoil(ReadChanges, items(lambda found: [item for item in found if (item.device, item.seq) != (2, 5)]))
+    last = relay.log[-1]
+    assert (last.device, last.segment.seq) == (2, 5)
+    before, asked = phone.kept.copied(), len(relay.asked)
+    with refused(HistoryError, "missing", device=2, seq=5):
+        phone.sync()
+    assert phone.kept == before
+    reads = [action.after for action in relay.asked[asked:] if isinstance(action, ReadChanges)]
+    assert reads.count(0) == 1
+    assert reads[0] > 0
+
+
 def test_what_was_verified_long_ago_is_no_news(world: World) -> None:
     """REL-11: an old segment under a new position."""
     world.relay.spoil(ReadChanges, from_before(world))
@@ -210,10 +278,12 @@ def test_another_header_at_a_verified_place(world: World) -> None:
     """SEG-09: of the same author even."""
     made, relay, *_ = world
     forged = made.seal(2, b"another second", take=False)
-    relay.spoil(
-        ReadChanges,
-        items(lambda found: [replace(found[0], seq=forged.seq, header=forged.header), *found]),
-    )
+
+    def change(found: list[PageItem]) -> list[PageItem]:
+        first = next(item for item in found if item.device == 2)
+        return [replace(first, seq=forged.seq, header=forged.header), *found]
+
+    relay.spoil(ReadChanges, items(change))
     check(world, HistoryError, "gap", 2, 5)
 
 
@@ -456,7 +526,7 @@ def test_a_receipt_that_does_not_hold(world: World, fault: str) -> None:
     relay.spoil(Append, spoil)
     before = phone.kept.copied()
     for _ in range(2):
-        with refused(HistoryError, "receipt"):
+        with refused(HistoryError, "receipt", device=1, seq=2):
             phone.sync()
         assert phone.kept.receipts == before.receipts
         assert phone.account.feed(1) == before.account.feed(1)
@@ -479,7 +549,7 @@ def test_a_receipt_of_another_account(world: World) -> None:
         return Appended(2, (receipt.sign(other.id, relay.made.key),))
 
     relay.spoil(Append, spoil)
-    with refused(HistoryError, "receipt"):
+    with refused(HistoryError, "receipt", device=1, seq=2):
         phone.sync()
 
 
@@ -525,7 +595,7 @@ def test_a_refusal_that_does_not_hold(world: World, fault: str) -> None:
     if fault != "no newer roster":
         relay.before(Append, lambda action: made.change(device(2)))
     for _ in range(2):
-        with refused(HistoryError, "refusal"):
+        with refused(HistoryError, "refusal", device=1, seq=2):
             phone.sync()
         assert len(phone.kept.pending) == 1
         assert not phone.kept.refusals

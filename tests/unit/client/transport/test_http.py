@@ -676,3 +676,21 @@ def test_credentials_show_no_key() -> None:
     """ERR-03."""
     shown = repr(Credentials(MADE.id, device(1), MADE.devices[1].signing, RELAY.identity))
     assert "key" not in shown
+
+
+async def test_cookies_are_forgotten(server: Server, clock: Clock) -> None:
+    """P1, §1.3: what a relay may tell a device by is its account and its token, and those end."""
+
+    def marking(request: web.Request) -> web.Response:
+        response = answer({1: [1], 2: [1], 3: bytes(32), 4: bytes(16), 5: {}, 6: []})
+        response.set_cookie("device", "7")
+        return response
+
+    server.on("info", marking)
+    relay = HttpRelay(server.url.replace("127.0.0.1", "localhost"), now=clock)
+    try:
+        await relay.info()
+        await relay.info()
+    finally:
+        await relay.close()
+    assert [request.headers.get("Cookie") for request in server.asked] == [None, None]

@@ -30,7 +30,7 @@ PYTEST = $(PY) -m pytest --numprocesses=auto --dist=loadfile $(if $(DATA),--data
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-long bench lint lock venv clean distclean
+.PHONY: help demo test test-long bench attacks lint lock venv clean distclean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -48,6 +48,9 @@ bench: $(DEV) $(PACKAGE) ## measure against the floors (EXPORT=path, needed); al
 	@test -n "$(EXPORT)" || { echo "make bench needs EXPORT=path/to/an/export" >&2; exit 2; }
 	@mkdir -p build
 	@$(PY) tests/benchmarks/bench.py "$(EXPORT)" --json build/bench.json
+
+attacks: $(DEV) $(PACKAGE) ## write docs/attacks.md anew: what a lying relay does, and what comes of it
+	@$(PY) -m pytest tests/fault/test_attacks.py tests/fault/test_forks.py --write-docs -q
 
 lint: $(DEV) $(PACKAGE) ## ruff, mypy --strict, import-linter
 	@$(PY) -m ruff check .

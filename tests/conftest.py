@@ -32,6 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--vectors", metavar="DIR", help="folder of published test vectors; without it their tests skip")
     group.addoption("--data", metavar="DIR", help="folder of real chat exports; without it their tests skip")
     group.addoption("--long", action="store_true", help="run the tests marked `long` too")
+    group.addoption("--write-docs", action="store_true", help="write the tables of docs/ anew from what the tests find")
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -1,0 +1,54 @@
+"""The catalogue of attacks holds together (`sealkeep_conformance.attacks`)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from sealkeep_conformance.attacks import ATTACKS, GROUPS, STAGES, Found, Unseen, devices_of, family, path_to, texts_of
+
+SPEC = Path(__file__).parents[3] / "spec"
+
+
+def test_every_attack_has_a_name_of_its_own() -> None:
+    assert len(ATTACKS) == sum(map(len, GROUPS.values()))
+    assert all(re.fullmatch("[a-z0-9-]+", name) for name in ATTACKS)
+
+
+def test_stages_lead_to_each_other() -> None:
+    for name in STAGES:
+        path = path_to(name)
+        assert path[0].after is None
+        assert path[-1].name == name
+        devices = devices_of(name)
+        assert len(devices) == len(set(devices))
+        steps = [step for stage in path for step in stage.steps]
+        assert all(step.device in devices for step in steps)
+        assert len(texts_of(name)) == len(set(texts_of(name)))
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_fits_its_stage(name: str) -> None:
+    attack = ATTACKS[name]
+    assert (attack.victim in devices_of(attack.stage)) == (attack.act != "recover")
+    if isinstance(attack.outcome, Unseen):
+        assert set(attack.outcome.lacks) <= set(texts_of(attack.stage))
+        assert attack.outcome.lacks
+
+
+def test_codes_and_families_are_the_specs() -> None:
+    """§9.2"""
+    text = (SPEC / "09-errors.md").read_text(encoding="utf-8").split("## 9.2")[1]
+    said = {
+        code: cells[1].strip()
+        for line in text.splitlines()
+        if len(cells := line.strip("|").split("|")) == 3
+        for code in re.findall("`([a-z-]+)`", cells[0])
+    }
+    assert said
+    assert all(family(code) == name for code, name in said.items() if code not in ("relay", "offline"))
+    for attack in ATTACKS.values():
+        if isinstance(attack.outcome, Found):
+            assert attack.outcome.code in said

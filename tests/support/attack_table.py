@@ -37,7 +37,7 @@ that
 
 - what the device finds is the same on a second try, and after a restart;
 - where it finds something, its database is as it was before the failing answer, also after a restart, and it asks for and
-  sends nothing more than the rules by which it finds it say (REL-13, REL-14, SEG-15);
+  sends nothing more than the rules by which it finds it say (REL-13, REL-14, SEG-15, VIE-03);
 - once the relay is honest again, and another device has written, all devices come to one view that holds every message.
   Where the table says “for good” they do not: the account's own devices have signed two histories that exclude each other.
 

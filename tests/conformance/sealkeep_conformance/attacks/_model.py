@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from sealkeep_conformance.relay import Ledger, Route
@@ -106,7 +106,7 @@ def family(code: str) -> str:
 class Attack:
     """One attack. `faults` are made for each use, and are on for the victim alone, on these routes (None: on all that they
     touch). With the act `pair` the phone lets the desk in, and either may be the victim. `confirms` are the routes that the
-    victim may ask once more before it reports (REL-13, §6.6).
+    victim may ask once more before it reports (REL-13, §6.6), beside those that its finding allows.
     """
 
     name: str
@@ -118,4 +118,13 @@ class Attack:
     act: Act = "sync"
     routes: Collection[Route] | None = None
     confirms: Collection[Route] = ()
-    rules: tuple[str, ...] = field(default=())
+
+    @property
+    def asked_again(self) -> set[Route]:
+        """What the victim may ask after the lie, before it reports."""
+        code = self.outcome.code if isinstance(self.outcome, Found) else ""
+        return {*self.confirms, *_ASKED_AGAIN.get(code, ())}
+
+
+# For a header that the relay only names it asks first (VIE-03), and after a loss whether the store is another one (VIE-10).
+_ASKED_AGAIN: Final[dict[str, tuple[Route, ...]]] = {"fork": ("feed",), "rollback": ("info",)}

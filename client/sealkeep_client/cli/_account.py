@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sealkeep_client.vault import DeviceInfo, SyncSummary
 
 _KIT = "sealkeep-recovery-kit.pdf"
+_NAME_BYTES = 64  # spec §5.2
 _confirm_option: Callable[..., Any] = click.option(
     "--confirm/--no-confirm",
     default=True,
@@ -30,10 +31,16 @@ _confirm_option: Callable[..., Any] = click.option(
 
 
 def _name(_: click.Context, __: click.Parameter, value: str | None) -> str:
-    name = value if value is not None else platform.node() or "this device"
-    if not name.strip() or len(name.encode("utf-8", "replace")) > 200:
-        raise click.BadParameter("a name of at most 200 bytes")
-    return name
+    if value is None:  # some systems' host names are longer than a device's name
+        host = platform.node().encode("utf-8", "ignore")[:_NAME_BYTES]
+        return host.decode("utf-8", "ignore").strip() or "this device"
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:  # bytes on the command line that are no text
+        size = 0
+    if not value.strip() or not 0 < size <= _NAME_BYTES:
+        raise click.BadParameter(f"a name of at most {_NAME_BYTES} bytes")
+    return value
 
 
 name_option: Callable[..., Any] = click.option(
@@ -145,7 +152,7 @@ def recover_command(
     given = None if kit is None else read_kit(kit)
     unlock = app.unlock_begun() if is_held(app.home) else app.unlock_new()
     page = given or type_kit()
-    file = KitFile(new_kit) if remove_others else None
+    file = KitFile(new_kit, option="--new-kit") if remove_others else None
 
     async def recover() -> tuple[dict[str, Any], SyncSummary, list[DeviceInfo]]:
         with progress_bar(quiet=as_json) as progress:
@@ -157,13 +164,14 @@ def recover_command(
                 relay=relay,
                 remove_others=remove_others,
                 on_kit=None if file is None else file.keep,
-                prepared=None if file is None else file.prepared,
                 discard=discard,
             )
             async with vault:
                 summary = await vault.sync(progress=progress)
                 status = await vault.status()
                 there = [device for device in await vault.devices() if not device.this]
+                if file is not None:
+                    file.drop_other(await vault.kits())
         made = {
             "account": status.account.hex(),
             "device": status.device,
@@ -187,7 +195,8 @@ def recover_command(
         print_json(
             {"type": "recover", **made, "name": name, "home": str(app.home), "unlock": unlock.method}
             | {"unreadable": unreadable, "unopened": summary.unopened}
-            | {"kit": None if file is None else str(file.path), "others": [device_json(device) for device in there]}
+            | {"kit": None if file is None or file.written is None else str(file.path)}
+            | {"others": [device_json(device) for device in there]}
         )
         return
     click.echo(f"Restored {count(made['messages'], 'message')} in {count(made['chats'], 'chat')}.")
@@ -207,6 +216,11 @@ def recover_command(
         tell_new_kit(file, "All other devices are removed, and the recovery kit is replaced.")
         if confirm:
             confirm_kit(file.written)
+    elif file is not None:
+        say(
+            "all other devices are removed, and the recovery kit is replaced: the new one is where an earlier call wrote"
+            " it; `sealkeep kit verify` tries it, and `sealkeep kit replace` makes another"
+        )
     elif any(device.active for device in there):
         click.echo("\nIs one of them lost or stolen? `sealkeep remove NAME` takes it out.")
 

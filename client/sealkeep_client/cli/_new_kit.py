@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from sealkeep_protocol.errors import UsageError
 
 if TYPE_CHECKING:
     from sealkeep_client.kit import RecoveryKit
+    from sealkeep_client.vault import KitInfo
 
 
 def check_ending(_: click.Context, __: click.Parameter, value: Path | None) -> Path | None:
@@ -50,18 +51,19 @@ def kit_in_hand_option(about: str) -> Callable[..., Any]:
 class KitFile:
     """Where a new kit goes. One that an earlier call wrote there, and did not come to use, is used first.
 
-    `written` is the kit that stands there by now.
+    `option` names the file. `written` is the kit that stands there by now.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        from sealkeep_client.kit import KitError, read_kit
+    def __init__(self, path: Path | None, *, option: str = "--kit") -> None:
+        from sealkeep_client.kit import KitError, read_written
 
+        self._option = option
         self.path = path or Path(f"sealkeep-recovery-kit-{datetime.date.today().isoformat()}.pdf")
         self.prepared: RecoveryKit | None = None
         self.written: RecoveryKit | None = None
-        if self.path.exists():
+        if self.path.is_file():
             try:
-                self.prepared = self.written = read_kit(self.path)
+                self.prepared = self.written = read_written(self.path)
             except KitError:
                 self.prepared = None  # something else, which is not written over
 
@@ -73,6 +75,15 @@ class KitFile:
             write_kit(self.path, kit)
         except FileExistsError:
             raise UsageError(
-                f"{self.path} is there already: a kit is never written over; give another name with --kit"
+                f"{self.path} is there already: a kit is never written over; give another name with {self._option}"
             ) from None
         self.written = kit
+
+    def drop_other(self, kits: Sequence[KitInfo]) -> None:
+        """Forget the kit that stands there where it is not the current one of the account."""
+        from sealkeep_protocol.keys import PrivateKeys
+
+        if self.written is not None:
+            own = PrivateKeys.of_recovery(self.written.seed).signing.public
+            if not any(kit.current and kit.key == own for kit in kits):
+                self.written = None

@@ -3,13 +3,14 @@
 RecoveryKit      what it says; to and from text, SVG, PDF and the URI of its QR code
 write_kit        to a file, in the form of its name
 read_kit         from a file, in whatever form it is
+read_written     from a file that `write_kit` wrote whole
 Typing           from a person who types it, group by group
 is_group         whether a person has it in hand
 """
 
 from __future__ import annotations
 
-from sealkeep_client.kit._files import ENDINGS, read_kit, write_kit
+from sealkeep_client.kit._files import ENDINGS, read_kit, read_written, write_kit
 from sealkeep_client.kit._model import MAX_FEEDS, MAX_RELAY, RecoveryKit
 from sealkeep_client.kit._typing import Typing, is_group
 from sealkeep_protocol.kit import KitError
@@ -23,5 +24,6 @@ __all__ = [
     "Typing",
     "is_group",
     "read_kit",
+    "read_written",
     "write_kit",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -55,6 +56,23 @@ def read_kit(path: Path) -> RecoveryKit:
     """
     with path.open("rb") as file:
         return read_data(file.read(LIMIT + 1))
+
+
+def read_written(path: Path) -> RecoveryKit:
+    """Read a kit that `write_kit` wrote whole, and see that it is on the disk, as it may not have come to do itself.
+
+    Raises `KitError` for any other file, also for one that breaks off behind all that is read of it, and `OSError`.
+    """
+    form = _FORMS.get(path.suffix.lower())
+    with path.open("rb") as file:
+        data = file.read(LIMIT + 1)
+        kit = read_data(data)
+        if form is None or form(kit) != data:
+            raise KitError("this recovery kit is not whole, or was saved anew by something else")
+        if sys.platform != "win32":  # which syncs only what is open for writing
+            os.fsync(file.fileno())
+    _sync_directory(path.parent)
+    return kit
 
 
 def read_data(data: bytes) -> RecoveryKit:

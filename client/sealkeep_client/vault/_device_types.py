@@ -35,7 +35,7 @@ class KitInfo:
 
     `set_by` names who made it, `device` is the number of the device that it stems from. `current` says whether what is
     written now can be read with it, `in_force` whether it can still change who belongs to the account. `removed_device`:
-    the device that it stems from is not in the account any more.
+    the device that it stems from is not in the account any more. `key` is its public signing key (32 bytes).
     """
 
     number: int
@@ -45,6 +45,7 @@ class KitInfo:
     current: bool
     in_force: bool
     removed_device: bool
+    key: bytes
 
 
 @dataclass(frozen=True, slots=True)

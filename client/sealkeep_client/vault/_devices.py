@@ -10,13 +10,15 @@ from sealkeep_client.engine import Account, Change, Changed, Changing, Session, 
 from sealkeep_client.kit import RecoveryKit
 from sealkeep_client.vault._core import Core
 from sealkeep_client.vault._device_types import DeviceInfo, KitInfo, MembershipChange, RosterChange
-from sealkeep_client.vault._kits import NewKits
+from sealkeep_client.vault._kits import NewKits, mark
 from sealkeep_protocol.errors import UsageError
 from sealkeep_protocol.keys import PrivateKeys
+from sealkeep_protocol.primitives import KEY_SIZE
 from sealkeep_protocol.roster import Entry, EntryType, Signer
 
 OnKit = Callable[[RecoveryKit], None]
 
+_HANDED_OUT: Final = "kit"  # the mark of the kit that was handed out last
 _WHAT: Final = {
     EntryType.GENESIS: "genesis",
     EntryType.CHANGE: "change",
@@ -79,6 +81,7 @@ class Devices:
                 current=key.number == current,
                 in_force=key.has_right,
                 removed_device=key.device is not None and not roster.devices[key.device].active,
+                key=key.keys.signing,
             )
             for key in roster.recovery_keys
         ]
@@ -138,9 +141,9 @@ class Devices:
         self, change: Change, on_kit: OnKit | None, prepared: RecoveryKit | None, since: int | None
     ) -> MembershipChange:
         core = self._core
-        kits = NewKits(str(core.relay.url), on_kit, prepared, core.sources.random, core.sources.now)
         async with core.exclusive:
             await self._register()
+            kits = await core.in_store(lambda: self._new_kits(on_kit, prepared))
             changing = await core.in_store(lambda: self._begin(change, since))
             done: Changed = await core.drive(changing.run(), new_kit=kits.make)
             account = core.local.account
@@ -149,6 +152,14 @@ class Devices:
             tuple((number, name_device(account.roster, account.epochs, number)) for number in done.removed),
             done.new_kit,
         )
+
+    def _new_kits(self, on_kit: OnKit | None, prepared: RecoveryKit | None) -> NewKits:
+        """On the store's thread. The kit's mark is durable before anybody is handed the kit."""
+        core, own = self._core, self._core.store.sync.get(_HANDED_OUT)
+        seed = core.sources.random(KEY_SIZE)
+        if on_kit is not None and prepared is None:
+            core.store.sync.put(_HANDED_OUT, mark(seed))
+        return NewKits(str(core.relay.url), on_kit, prepared, seed, core.sources.now, own)
 
     def _begin(self, change: Change, since: int | None) -> Changing:
         local, sources = self._core.local, self._core.sources

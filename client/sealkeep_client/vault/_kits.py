@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 from sealkeep_client.engine import Account
 from sealkeep_client.kit import MAX_FEEDS, RecoveryKit
 from sealkeep_protocol.errors import UsageError
 from sealkeep_protocol.feeds import Feed
 from sealkeep_protocol.keys import KeyRecord, PrivateKeys
-from sealkeep_protocol.primitives import KEY_SIZE
+from sealkeep_protocol.primitives import equal, sha256
 from sealkeep_protocol.roster import Roster
 from sealkeep_protocol.types import DeviceId, ObjectId, Seq
+
+_MARK: Final = b"sealkeep/v1/kit-handed-out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +24,16 @@ class NewKits:
     """Hands out new recovery kits for an account at `relay` (a URL).
 
     `on_kit` gets a kit, writes it down durably, and raises to give up. `prepared` is a kit that an earlier call handed out
-    and that was not put in force yet: it is used first.
+    and that was not put in force yet: it is used first. `seed` is the next kit's (32 bytes). `own` is the mark of the kit
+    that was handed out here last: no other one is used, since whoever wrote a kit's file can read what it opens.
     """
 
     relay: str
     on_kit: Callable[[RecoveryKit], None] | None
     prepared: RecoveryKit | None
-    random: Callable[[int], bytes]
+    seed: bytes = field(repr=False)
     now: Callable[[], int]
+    own: bytes | None = None
 
     def make(self, account: Account) -> KeyRecord:
         """`hand_out` for an account that is open here."""
@@ -41,19 +46,18 @@ class NewKits:
             return record
         if self.on_kit is None:
             raise UsageError("this replaces the recovery kit, and nobody is there to take the new one")
-        seed = self.random(KEY_SIZE)
         self.on_kit(
             RecoveryKit(
                 relay=self.relay,
                 identity=identity,
                 account=roster.account,
-                seed=seed,
+                seed=self.seed,
                 roster=(roster.number, roster.head),
                 feeds=_heads(roster, feeds),
                 date=iso_date(self.now()),
             )
         )
-        return PrivateKeys.of_recovery(seed).record((1, roster.account))
+        return PrivateKeys.of_recovery(self.seed).record((1, roster.account))
 
     def _prepared(self, roster: Roster) -> KeyRecord | None:
         if self.prepared is None:
@@ -63,7 +67,18 @@ class NewKits:
         record = PrivateKeys.of_recovery(self.prepared.seed).record((1, roster.account))
         if any(key.keys.signing == record.signing for key in roster.recovery_keys):
             raise UsageError("the recovery kit that is there is one of the account already: give another name")
+        # KEY-12: "A device MUST put no recovery key in force but one whose seed it drew itself, …"
+        if self.own is None or not equal(mark(self.prepared.seed), self.own):
+            raise UsageError(
+                "the recovery kit that is there is not the one that this device made last, and others may know it: give"
+                " another name"
+            )
         return record
+
+
+def mark(seed: bytes) -> bytes:
+    """By which a device knows a kit again that it handed out, without keeping anything that opens it."""
+    return sha256(_MARK + PrivateKeys.of_recovery(seed).signing.public)
 
 
 def _heads(roster: Roster, feeds: Iterable[Feed]) -> tuple[tuple[DeviceId, Seq, ObjectId], ...]:

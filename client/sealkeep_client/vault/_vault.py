@@ -52,6 +52,7 @@ from sealkeep_client.vault._types import (
     VerifyReport,
 )
 from sealkeep_client.vault._writing import Writing
+from sealkeep_protocol.primitives import KEY_SIZE
 from sealkeep_protocol.records import ConversationType, SourceIdentity
 
 
@@ -147,7 +148,6 @@ class Vault:
         relay: str | None = None,
         remove_others: bool = False,
         on_kit: Callable[[RecoveryKit], None] | None = None,
-        prepared: RecoveryKit | None = None,
         discard: bool = False,
         worker: bool = True,
         now: Callable[[], int] = _now_ms,
@@ -157,12 +157,12 @@ class Vault:
 
         Where it is cut short, or fails, the same call goes on: with the same `unlock`, if it had come to sending anything.
         `relay` is where the account is now, if not where the kit says. With `remove_others` every other device is removed
-        in the same step, and so are all younger kits; `on_kit` and `prepared` are for the new kit that takes the place of
-        `kit`, as in `remove`, and with `discard` what a device wrote is given up from where it does not hold.
+        in the same step, and so are all younger kits; `on_kit` is for the new kit that takes the place of `kit`, as in
+        `remove`, and with `discard` what a device wrote is given up from where it does not hold.
         """
         sources = Sources(now, entropy)
         line = HttpRelay(relay or kit.relay, now=time.monotonic)
-        new_kits = NewKits(str(line.url), on_kit, prepared, entropy, now)
+        new_kits = NewKits(str(line.url), on_kit, None, entropy(KEY_SIZE), now)
         reclaiming = Reclaiming(new_kits, discard) if remove_others else None
 
         async def make(thread: StoreThread) -> Store:

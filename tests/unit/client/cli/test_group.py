@@ -69,8 +69,8 @@ def test_without_arguments_help_is_shown(capsys: pytest.CaptureFixture[str]) -> 
             ["init", "--relay", "https://r", "--kit", "kit.png"],
             "its name says what is written, by ending in .txt, .svg, .pdf",
         ),
-        (["init", "--relay", "https://r", "--name", " "], "a name of at most 200 bytes"),
-        (["init", "--relay", "https://r", "--name", "é" * 101], "a name of at most 200 bytes"),
+        (["init", "--relay", "https://r", "--name", " "], "a name of at most 64 bytes"),
+        (["init", "--relay", "https://r", "--name", "é" * 33], "a name of at most 64 bytes"),
         (["import", "x", "--date-order", "dym"], "invalid value for '--date-order'"),
     ],
 )

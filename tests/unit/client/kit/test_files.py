@@ -10,7 +10,7 @@ import pypdf
 import pytest
 from hypothesis import given
 
-from sealkeep_client.kit import ENDINGS, KitError, RecoveryKit, read_kit, write_kit
+from sealkeep_client.kit import ENDINGS, KitError, RecoveryKit, read_kit, read_written, write_kit
 from sealkeep_client.kit._files import read_data
 from support.kits import FIRST_KIT, KIT, LARGEST_KIT, kits, make_kit
 
@@ -78,6 +78,22 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
         with pytest.raises(OSError, match="No space left"):
             write_kit(tmp_path / f"kit{ending}", KIT)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_file_that_breaks_off_is_not_taken_for_a_written_kit(
+    tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash may leave the URI of a drawing and not its page. A whole one may not be on the disk yet."""
+    path = tmp_path / f"kit{ending}"
+    write_kit(path, KIT)
+    synced: list[bool] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(stat.S_ISDIR(os.fstat(descriptor).st_mode)))
+    assert read_written(path) == KIT
+    assert synced == [False, True]
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(KitError):
+        read_written(path)
 
 
 def test_text_of_other_programs() -> None:

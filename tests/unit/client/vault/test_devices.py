@@ -211,6 +211,31 @@ async def test_a_kit_that_was_handed_out_before_is_used(three: tuple[Vault, Vaul
         await laptop.remove(1, on_kit=stays, prepared=kits[0])
 
 
+async def test_a_kit_that_somebody_else_laid_there_is_not_used(
+    person: Person, three: tuple[Vault, Vault, Vault]
+) -> None:
+    """KEY-12, P7: whoever wrote a kit's file reads what it opens; all but the seed of a kit is known to the relay."""
+    phone, laptop, _ = three
+    planted = replace(person.kit, seed=bytes(range(32)))
+    with pytest.raises(UsageError, match="not the one that this device made last"):
+        await phone.replace_kit(on_kit=stays, prepared=planted)
+    kits: list[RecoveryKit] = []
+
+    def cut(kit: RecoveryKit) -> None:
+        kits.append(kit)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await phone.replace_kit(on_kit=cut)
+    for vault, prepared in ((phone, planted), (laptop, kits[0])):
+        with pytest.raises(UsageError, match="not the one that this device made last"):
+            await vault.replace_kit(on_kit=stays, prepared=prepared)
+    with pytest.raises(UsageError, match="not the one that this device made last"):
+        await laptop.remove(1, on_kit=stays, prepared=planted)
+    assert len(await phone.kits()) == 1
+    assert (await phone.replace_kit(on_kit=stays, prepared=kits[0])).new_kit
+
+
 async def test_what_no_removal_can_say(three: tuple[Vault, Vault, Vault]) -> None:
     phone, _, _ = three
     with pytest.raises(UsageError, match="name the devices"):

@@ -93,6 +93,11 @@ class Line:
     name: str
     numbers: tuple[int, ...]
     values: list[str] = field(default_factory=list)
+    letters: int = 0  # in the values: counted once, so that no file, however long, takes long
+
+    def add(self, value: str) -> None:
+        self.values.append(value)
+        self.letters += len(squeeze(value))
 
     def fail(self, why: str, groups: tuple[int, ...] = ()) -> NoReturn:
         raise KitError(f"line {self.place} of the kit (`{self.name.capitalize()}`): {why}", groups=groups)
@@ -100,7 +105,7 @@ class Line:
     @property
     def wanted(self) -> int:
         """How many letters it still lacks; 0 where the line says all itself."""
-        return max(0, groups_of(self.name) * GROUP_LENGTH - len(squeeze("".join(self.values))))
+        return max(0, groups_of(self.name) * GROUP_LENGTH - self.letters)
 
     def data(self) -> bytes:
         """What its groups hold."""
@@ -129,7 +134,8 @@ def _lines(text: str) -> Iterator[Line]:
         if match:
             if open_ is not None:
                 yield open_
-            open_ = Line(place, match["name"].lower(), (), [match["value"].strip()])
+            open_ = Line(place, match["name"].lower(), ())
+            open_.add(match["value"].strip())
             numbers = re.findall(r"\d+", match["numbers"] or "")
             wanted = NUMBERS.get(open_.name, 0)
             if len(numbers) != wanted:
@@ -138,7 +144,7 @@ def _lines(text: str) -> Iterator[Line]:
                 open_.fail("a number in its label is too long")
             open_.numbers = tuple(map(int, numbers))
         # A letter too many must not hide the line from the check that names the group.
-        elif open_ is not None and open_.wanted and len(squeeze(line)) < open_.wanted + GROUP_LENGTH:
-            open_.values.append(line)
+        elif open_ is not None and open_.wanted and 0 < len(squeeze(line)) < open_.wanted + GROUP_LENGTH:
+            open_.add(line)
     if open_ is not None:
         yield open_

@@ -170,6 +170,13 @@ def test_numbers_belong_to_the_check() -> None:
         RecoveryKit.from_text(text.replace("Roster 3:", f"Roster {10**10}:"))
 
 
+@pytest.mark.parametrize("text", ["Code:\n" + "-\n" * 500_000, "Code: " + "x" * 500_000 + "\ny" * 250_000])
+def test_no_file_takes_long(text: str) -> None:
+    """It would take hours if its lines were put together again at each."""
+    with pytest.raises(KitError, match=r"no line that begins with `Relay`"):
+        RecoveryKit.from_text(text)
+
+
 def test_lengths_and_characters() -> None:
     text = KIT.to_text()
     relay = next(line for line in text.splitlines() if "Relay:" in line)

@@ -72,6 +72,7 @@ class Mailbox:
         deadline = min(self._deadline, now() + _SOON) if soon else self._deadline
         broken: float | None = None  # since when
         while True:
+            asked = now()
             try:
                 answer = await ask()
             except (RefusedError, TransportError) as error:
@@ -87,6 +88,8 @@ class Mailbox:
                 return answer
             if now() >= deadline:
                 raise PairingError(_SILENT if deadline < self._deadline else _LATE)
+            # A relay may grant no wait: it is not asked all the more often.
+            await asyncio.sleep(asked + _PAUSE - now())
 
 
 def _meaning(error: SealkeepError, *, first: bool) -> SealkeepError:

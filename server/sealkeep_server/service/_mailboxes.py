@@ -18,6 +18,8 @@ from sealkeep_server.service._tries import Tries
 from sealkeep_server.settings import Settings
 from sealkeep_server.stores import ConflictError, FullError, Mailbox, Store
 
+_WAITS_AT_ONE = 4  # of its two peers, who ask again where a line broke
+
 # Short numbers are easily typed; where one is taken, the next range is far from full.
 _RANGES = (999, 999, 9_999, 9_999, MAX_NUMBER, MAX_NUMBER, MAX_NUMBER, MAX_NUMBER)
 
@@ -53,7 +55,7 @@ class Mailboxes:
         self._draw = draw
         self._tries = Tries(most=settings.mailbox_tries, seconds=settings.mailbox_seconds, now=now)
         self._changed: WeakValueDictionary[int, asyncio.Event] = WeakValueDictionary()
-        self._waits = 0
+        self._waits: Counter[int] = Counter()  # requests that wait, by the number of their mailbox
         self._closed = False
         self.counts: Counter[str] = Counter()
 
@@ -120,7 +122,7 @@ class Mailboxes:
             if self._role(mailbox, secret) is None:
                 raise self._stranger(mailbox)
             message = await self._store.message(number, place)
-            if message is not None or not await self._wait(changed, deadline):
+            if message is not None or not await self._wait(number, changed, deadline):
                 return message
 
     async def end(self, number: int, secret: bytes) -> None:
@@ -186,20 +188,22 @@ class Mailboxes:
         if event is not None:
             event.set()
 
-    async def _wait(self, changed: asyncio.Event, deadline: float) -> bool:
+    async def _wait(self, number: int, changed: asyncio.Event, deadline: float) -> bool:
         """Whether to look once more: something changed, or the time has just run out."""
         if self._closed or asyncio.get_running_loop().time() >= deadline:
             return False
-        if self._waits >= self._settings.mailbox_waits:
+        # Otherwise whoever has one mailbox could keep everybody else's peers from waiting.
+        if self._waits[number] >= _WAITS_AT_ONE or self._waits.total() >= self._settings.mailbox_waits:
             raise self._busy("Too many wait here at the moment.")
-        self._waits += 1
+        self._waits[number] += 1
         try:
             async with asyncio.timeout_at(deadline):
                 await changed.wait()
         except TimeoutError:
             pass
         finally:
-            self._waits -= 1
+            self._waits[number] -= 1
+            self._waits += Counter()  # what came to nothing is forgotten
         return True
 
     # Limits

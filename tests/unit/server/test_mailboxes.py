@@ -212,7 +212,21 @@ async def test_waits_are_bounded(make: Make) -> None:
     assert await get(boxes, 1, MAKER) is None
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
-    assert boxes._waits == 0
+    assert not boxes._waits
+
+
+async def test_one_mailbox_does_not_keep_the_others_from_waiting(make: Make) -> None:
+    """PAI-03: whoever has made one may ask for it as often as he likes."""
+    boxes = make(mailbox_waits=256)
+    await boxes.make(MAKER, HERE)
+    waiting = [asyncio.create_task(get(boxes, 1, MAKER, wait=20)) for _ in range(4)]
+    while boxes._waits.total() < 4:  # noqa: ASYNC110 - nobody tells
+        await asyncio.sleep(0)
+    assert await code(get(boxes, 1, MAKER, wait=20)) == "busy"
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert not boxes._waits
 
 
 # Limits

@@ -541,6 +541,23 @@ async def test_a_device_that_is_not_there_is_waited_for_a_minute(monkeypatch: py
         await Mailbox(Silent(), 7, seconds=60).get(2, soon=True)  # type: ignore[arg-type]
 
 
+async def test_a_relay_that_grants_no_wait_is_not_asked_all_the_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The relay's operator may allow none, and a hostile one answers at once."""
+    paused: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        paused.append(seconds)
+        if len(paused) == 3:
+            raise TimeoutError
+
+    monkeypatch.setattr(_mailbox.asyncio, "sleep", pause)
+    line = Silent()
+    with pytest.raises(TimeoutError):
+        await Mailbox(line, 7, seconds=60).get(1)  # type: ignore[arg-type]
+    assert line.asked == 3
+    assert all(seconds > 0.5 for seconds in paused)
+
+
 @pytest.mark.parametrize(("place", "tries"), [(1, 2), (3, 2)])
 async def test_a_line_that_stays_broken_is_given_up(monkeypatch: pytest.MonkeyPatch, place: int, tries: int) -> None:
     """The first message once more and no longer: nobody waits for it yet."""

@@ -163,6 +163,31 @@ def test_a_no_and_ctrl_c_let_nobody_in(place: Path, relay: RelayProcess, phone: 
         assert link.end() == 1
 
 
+def test_the_words_stand_beside_the_question(place: Path, relay: RelayProcess, phone: Path) -> None:
+    """PAI-10: whatever becomes of standard output; and no name moves the cursor."""
+    name = "evil\x1b[2J\u202e” wants"
+    with on_terminal(place / "evil", "link", "--relay", relay.url, "--name", name, "--no-qr") as link:
+        inner = f"{' '.join(COMMAND)} --home {phone} accept {shown_code(link)} --json > {place / 'out'}"
+        with Terminal(["/bin/sh", "-c", inner], environment()) as accept:
+            accept.wait_for(r"calls itself “evil\[2J” wants”")
+            words = accept.wait_for(r"Both devices show now:  (\w+ \w+ \w+)\n")[1]
+            assert link.wait_for(r"Both devices show now:  (\w+ \w+ \w+)\n")[1] == words
+            accept.wait_for(r"\[y/N\] ")
+            accept.type("y\n")
+            assert accept.end() == 0
+        link.wait_for("Joined")
+        assert link.end() == 0
+    number = json.loads((place / "out").read_text().splitlines()[1])["device"]
+    with on_terminal(phone, "remove", str(number)) as remove:
+        remove.wait_for(r"evil\[2J” wants \(device")
+        remove.wait_for(r"\[y/N\] ")
+        remove.type("y\n")
+        remove.wait_for(r"Removed “evil\[2J” wants” \(device")
+        assert remove.end() == 0
+        assert "\x1b[2J" not in remove.screen
+        assert "\u202e" not in remove.screen
+
+
 def test_without_a_terminal(place: Path, relay: RelayProcess, phone: Path) -> None:
     """Nothing is asked, and a program reads one JSON object a line."""
     one_line(run(phone, "accept", "7-guitar-lemon-zebra"), 2, "give --yes")

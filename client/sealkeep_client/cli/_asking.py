@@ -14,9 +14,20 @@ def can_ask() -> bool:
 
 
 async def ask(question: str) -> bool:
-    """Ask on the terminal; anything but a yes is a no. Ctrl-C ends the waiting at once."""
+    """Ask on the terminal; anything but a yes is a no. Ctrl-C ends the waiting at once.
+
+    What was typed before the question is no answer to it.
+    """
+    _forget_typed()
     click.echo(f"{question} [y/N] ", nl=False, err=True)
     return (await _line()).strip().lower() in ("y", "yes")
+
+
+def _forget_typed() -> None:
+    if sys.platform != "win32" and sys.stdin.isatty():
+        import termios
+
+        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
 
 
 async def _line() -> str:

@@ -11,7 +11,7 @@ from sealkeep_client.cli._app import App, json_option, pass_app
 from sealkeep_client.cli._asking import ask, can_ask
 from sealkeep_client.cli._device_log import entry_json, print_log
 from sealkeep_client.cli._new_kit import KitFile, kit_in_hand_option, new_kit_option
-from sealkeep_client.cli._output import ago, bold, print_json, print_table, say, when
+from sealkeep_client.cli._output import ago, bold, clean_line, print_json, print_table, say, when
 from sealkeep_protocol.errors import PeerError, RefusedError, UsageError
 
 if TYPE_CHECKING:
@@ -216,7 +216,8 @@ async def _ask(chosen: Sequence[DeviceInfo], kits: Sequence[KitInfo], file: KitF
         return
     for device in chosen:
         seen = "never seen" if device.last_seen is None else f"last seen {ago(device.last_seen, time.time())}"
-        click.echo(f"{device.name} (device {device.number}), added by {device.added_by}, {seen}", err=True)
+        line = f"{device.name} (device {device.number}), added by {device.added_by}, {seen}"
+        click.echo(clean_line(line), err=True)
     current = next(kit for kit in kits if kit.current)
     if current.device in {device.number for device in chosen}:
         click.echo(f"It has seen your recovery kit, so that a new one is made: {file.path}", err=True)
@@ -243,9 +244,9 @@ def _tell_removed(change: MembershipChange, names: dict[int, str], file: KitFile
     others = [f"“{name}” (device {number})" for number, name in change.removed if number not in names]
     if meant:
         subject = "It reads and writes" if len(meant) == 1 else "They read and write"
-        click.echo(f"Removed {', '.join(meant)}. {subject} nothing any more.")
+        click.echo(clean_line(f"Removed {', '.join(meant)}. {subject} nothing any more."))
     if others:
-        click.echo(f"Removed as well, since it came from there meanwhile: {', '.join(others)}.")
+        click.echo(clean_line(f"Removed as well, since it came from there meanwhile: {', '.join(others)}."))
     if change.new_kit:
         tell_new_kit(file, "A removed device had seen your recovery kit.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -14,7 +15,7 @@ from sealkeep_client.cli._asking import ask, can_ask
 from sealkeep_client.cli._failures import Stopped
 from sealkeep_client.cli._output import bold, clean_line, count, is_terminal, print_json, say
 from sealkeep_client.cli._progress import progress_bar
-from sealkeep_protocol.errors import UsageError
+from sealkeep_protocol.errors import RefusedError, TransportError, UsageError
 
 if TYPE_CHECKING:
     from sealkeep_client.vault import LinkCode, Linked, Newcomer, Status, Vault
@@ -95,18 +96,25 @@ def accept_command(app: App, code: tuple[str, ...], yes: bool, as_json: bool) ->
 
     It will read everything, as this one does. Three words are shown on both devices: if they differ, say no.
     """
-    if not yes and not can_ask():
+    # PAI-10: "… was shown its name and the confirmation words and agreed." Where nobody looks, nobody is asked.
+    if not yes and not (can_ask() and sys.stderr.isatty()):
         raise UsageError("this asks whether the device may join: run it on a terminal, or give --yes")
 
+    agreed: list[str] = []
+
     async def confirm(newcomer: Newcomer) -> bool:
+        name = clean_line(newcomer.name)
         if as_json:
             print_json({"type": "newcomer", "name": newcomer.name, "words": list(newcomer.words)})
-        else:
-            click.echo(
-                f"A device that calls itself “{clean_line(newcomer.name)}” wants to join, and to read everything."
-            )
-            _show_words(newcomer.words)
-        return yes or await ask("Are the words the same, and shall it join?")
+        if not as_json or not yes:
+            # Where standard output is not looked at, they stand beside the question.
+            aside = not yes and (as_json or not is_terminal())
+            click.echo(f"A device that calls itself “{name}” wants to join, and to read everything.", err=aside)
+            _show_words(newcomer.words, err=aside)
+        if not yes and not await ask("Are the words the same, and shall it join?"):
+            return False
+        agreed.append(name)
+        return True
 
     async def accept(vault: Vault) -> Linked:
         return await vault.accept(" ".join(code), confirm=confirm)
@@ -114,11 +122,24 @@ def accept_command(app: App, code: tuple[str, ...], yes: bool, as_json: bool) ->
     try:
         linked = app.with_vault(accept)
     except Stopped:
+        if agreed:
+            raise Stopped(_may_be_in(agreed[0])) from None
         raise Stopped("the code is used up; `sealkeep link` on the new device makes another") from None
+    except (RefusedError, TransportError):
+        if agreed:
+            say(_may_be_in(agreed[0]))
+        raise
     if as_json:
         print_json({"type": "accept", "device": linked.device, "name": linked.name})
         return
     click.echo(f"“{clean_line(linked.name)}” is device {linked.device} of the account.")
+
+
+def _may_be_in(name: str) -> str:
+    return (
+        f"“{name}” may be in the account already: `sealkeep sync`, and `sealkeep devices` shows it; if it is to join,"
+        " `sealkeep link` there once more, and accept its new code"
+    )
 
 
 def _joined(status: Status) -> dict[str, Any]:
@@ -156,5 +177,6 @@ def _qr(text: str) -> str:
     return "".join(f"    {line}\n" for line in lines)
 
 
-def _show_words(words: tuple[str, ...]) -> None:
-    click.echo(f"Both devices show now:  {bold(' '.join(words))}")
+def _show_words(words: tuple[str, ...], *, err: bool = False) -> None:
+    shown = " ".join(words) if err else bold(" ".join(words))
+    click.echo(f"Both devices show now:  {shown}", err=err)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pty
+import select
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,29 @@ async def test_anything_but_a_yes_is_a_no(
             assert await asking is answer
     os.close(person)
     assert capsys.readouterr().err == "Shall it join? [y/N] "
+
+
+async def test_what_was_typed_before_the_question_is_no_answer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """PAI-10: nobody had seen the words when he typed it."""
+    person, terminal = pty.openpty()
+    with os.fdopen(terminal, "r") as stdin:
+        monkeypatch.setattr(_asking.sys, "stdin", stdin)
+        os.write(person, b"y\n")
+        assert select.select([terminal], [], [], 10)[0]
+        asking = asyncio.create_task(_asking.ask("Shall it join?"))
+        await asyncio.sleep(0)
+        os.write(person, b"\n")
+        async with asyncio.timeout(10):
+            assert await asking is False
+    os.close(person)
+
+
+def test_nobody_is_asked_where_he_does_not_see_the_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PAI-10"""
+    monkeypatch.setattr(_pairing, "can_ask", lambda: True)
+    assert main(["--home", str(tmp_path), "accept", "7-guitar-lemon-zebra"]) == 2
+    assert "run it on a terminal, or give --yes" in capsys.readouterr().err

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from sealkeep_client.answers import Heads
 from sealkeep_client.engine import Survey, decode, name_device, open_by_kit
 from sealkeep_client.kit import RecoveryKit
 from sealkeep_client.transport import Credentials, HttpRelay
@@ -77,6 +78,25 @@ class KitHolder:
         return [(wrap.entry, wrap.wrap) for wrap in await self.relay.wraps()]
 
 
+def check_heads(kit: RecoveryKit, roster: Roster, heads: Heads) -> None:
+    """The relay shows at least the feeds that the kit has seen. Raises `HistoryError` (`rollback`, `fork`)."""
+    # KEY-13: "Recovery from a kit, and trying it, MUST refuse a feed that ends before the kit's head of it or has another
+    # header there, unless the head lies beyond a pin that says discard-after; then one that ends before that pin."
+    shown = {head.device: head for head in heads.heads}
+    for device, seq, header_id in kit.feeds:
+        known = roster.devices.get(device)
+        pin = None if known is None else known.removal
+        if pin is not None and pin.discard_after and pin.seq < seq:
+            wanted, wanted_id = pin.seq, pin.header_id
+        else:
+            wanted, wanted_id = seq, header_id
+        head = shown.get(device)
+        if wanted and (head is None or head.seq < wanted):
+            raise HistoryError("rollback", "the recovery kit has seen more of its feed", device=device, seq=wanted)
+        if head is not None and head.seq == wanted and head.header_id != wanted_id:
+            raise HistoryError("fork", "the recovery kit has seen another header", device=device, seq=wanted)
+
+
 async def verify_kit(relay: HttpRelay, kit: RecoveryKit) -> KitReport:
     """Prove what a kit opens, and change nothing. Raises peer errors where the relay changed or withholds something."""
     holder = await KitHolder.at(relay, kit)
@@ -86,6 +106,7 @@ async def verify_kit(relay: HttpRelay, kit: RecoveryKit) -> KitReport:
     spoilt: tuple[int, ...] = ()
     if key.has_right:
         holder.log_in(roster)
+        check_heads(kit, roster, await relay.heads())
         opened = open_by_kit(roster, entries, await holder.wraps(), holder.keys)
         if opened.withheld:
             raise HistoryError("missing", f"the relay withholds this kit's key of roster entry {opened.withheld[0]}")

@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from sealkeep_client.answers import Heads
 from sealkeep_client.engine import Survey, unlock_by_kit
 from sealkeep_client.kit import RecoveryKit
 from sealkeep_client.store import Store, Unlock, is_held
 from sealkeep_client.transport import HttpRelay
 from sealkeep_client.vault._asking import drive_without_store
-from sealkeep_client.vault._by_kit import REBASES, KitHolder
+from sealkeep_client.vault._by_kit import REBASES, KitHolder, check_heads
 from sealkeep_client.vault._core import Sources
 from sealkeep_client.vault._driver import StoreThread
 from sealkeep_client.vault._kits import NewKits
@@ -222,7 +221,7 @@ class _JoiningEntry:
         number = holder.log_in(roster).number
         if roster.is_closed and self._reclaiming is None:
             raise RefusedError("closed", "the account was closed; `--remove-others` takes it back", status=410)
-        check_heads(kit, await holder.relay.heads())
+        check_heads(kit, roster, await holder.relay.heads())
         held = await self._thread.run(unlock_by_kit, roster, entries, await holder.wraps(), holder.keys)
         removed, recovery = [], None
         if self._survey is not None and self._reclaiming is not None:
@@ -246,14 +245,3 @@ class _JoiningEntry:
         )
         epochs = {keys.number: keys.secret for keys in (*held, composed.keys)}
         return _Attempt((roster.number, roster.head), composed.entry, composed.wraps, epochs)
-
-
-def check_heads(kit: RecoveryKit, heads: Heads) -> None:
-    """The relay shows at least the feeds that the kit has seen. Raises `HistoryError` (`rollback`, `fork`)."""
-    shown = {head.device: head for head in heads.heads}
-    for device, seq, header_id in kit.feeds:
-        head = shown.get(device)
-        if head is None or head.seq < seq:
-            raise HistoryError("rollback", "the recovery kit has seen more of its feed", device=device, seq=seq)
-        if head.seq == seq and head.header_id != header_id:
-            raise HistoryError("fork", "the recovery kit has seen another header", device=device, seq=seq)

@@ -11,7 +11,8 @@ import pytest
 
 from sealkeep_client.kit import RecoveryKit
 from sealkeep_client.vault import RosterChange, SyncVault, Text, Vault
-from sealkeep_protocol.errors import AuthenticationError, RefusedError, UsageError
+from sealkeep_protocol.errors import AuthenticationError, HistoryError, RefusedError, UsageError
+from sealkeep_protocol.types import ObjectId, Seq
 
 Person = Any  # of this folder's conftest
 
@@ -277,6 +278,47 @@ async def test_a_replaced_kit_reads_nothing_new(person: Person, three: tuple[Vau
         with pytest.raises(RefusedError, match="replaced by a newer one"):
             await phone.replace_kit(on_kit=stays, kit=ended)
     assert (await Vault.verify_kit(kits[1])).restores_all
+
+
+@pytest.mark.parametrize("last", [0, 1])
+async def test_a_kit_that_has_seen_what_was_given_up_later(
+    person: Person, three: tuple[Vault, Vault, Vault], last: int
+) -> None:
+    """KEY-13, P7: otherwise a thief would make it useless, by removing a device and giving up what that wrote."""
+    phone, laptop, _ = three
+    await write(laptop, "given up")
+    await laptop.sync()
+    await phone.sync()
+    kits: list[RecoveryKit] = []
+    await phone.replace_kit(on_kit=kits.append)
+    assert [(device, seq) for device, seq, _ in kits[0].feeds] == [(1, 1), (2, 2), (3, 1)]
+    await phone.remove(2, on_kit=stays, discard={2: last})
+    assert (await Vault.verify_kit(kits[0])).restores_all
+    person.kits[0] = kits[0]
+    new = await person.recover("new")
+    await new.sync()
+    assert await texts(new) == [*(["of the laptop"] if last else []), "of the phone", "of the tablet"]
+
+
+@pytest.mark.parametrize(
+    ("more", "other", "code"),
+    [
+        pytest.param(1, False, "rollback", id="shorter"),
+        pytest.param(0, True, "fork", id="another header"),
+    ],
+)
+async def test_trying_a_kit_holds_its_heads_against_the_relay(
+    three: tuple[Vault, Vault, Vault], more: int, other: bool, code: str
+) -> None:
+    """KEY-13: before it says that the kit restores everything."""
+    phone, _, _ = three
+    kits: list[RecoveryKit] = []
+    await phone.replace_kit(on_kit=kits.append)
+    (device, seq, head), *others = kits[0].feeds
+    seen = (device, Seq(seq + more), ObjectId(bytes(32)) if other else head)
+    with pytest.raises(HistoryError, match="the recovery kit has seen") as caught:
+        await Vault.verify_kit(replace(kits[0], feeds=(seen, *others)))
+    assert (caught.value.code, caught.value.device, caught.value.seq) == (code, device, seq + more)
 
 
 async def test_a_kit_of_another_account(tmp_path: Path, person: Person, three: tuple[Vault, Vault, Vault]) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from sealkeep_client import RecoveryKit, Text, Vault
-from sealkeep_client.kit import read_kit
+from sealkeep_client.kit import read_kit, write_kit
 from sealkeep_protocol.errors import AuthenticationError, RefusedError
 from support.clients import Device
 from support.proxy import Proxy
@@ -127,3 +127,17 @@ async def test_taking_the_account_back(place: Place, taken: bool) -> None:
     await place.check(taken=True)
     async with await opened(tablet.home) as vault:
         assert [device.active for device in await vault.devices()] == [False, False, True]
+
+
+@pytest.mark.long
+async def test_no_other_kit_is_called_the_new_one(place: Place) -> None:
+    """What is gone on with has its kit already: a file that lies where this call would write one is not it."""
+    tablet = Device(place.base / "tablet")
+    command = ("recover", "--kit", str(place.old), "--remove-others", "--name", "tablet", "--new-kit")
+    place.kill(tablet, *command, str(place.new), "--relay", place.proxy.url, taken=True)
+    other = place.base / "other.txt"
+    write_kit(other, replace(place.kit, seed=bytes(32)))
+    said = tablet.run(*command, str(other))
+    assert "Restored 1 message in 1 chat." in said
+    assert other.name not in said
+    await place.check(taken=True)

@@ -375,7 +375,8 @@ def check_url(url: str) -> URL:
         parsed = URL(url)
     except (TypeError, ValueError) as error:
         raise UsageError("the relay's URL cannot be read; it looks like https://relay.example") from error
-    if parsed.scheme not in ("http", "https") or not parsed.host or parsed.user or parsed.query_string:
+    extra = (parsed.user, parsed.password, parsed.query_string, parsed.fragment)  # would go onto kits, and into codes
+    if parsed.scheme not in ("http", "https") or not parsed.host or any(extra):
         raise UsageError("the relay's URL looks like https://relay.example, without a name or a query")
     if len(str(parsed)) > _LONGEST_URL:
         raise UsageError(f"the relay's URL is longer than {_LONGEST_URL} characters, which is all that a kit holds")

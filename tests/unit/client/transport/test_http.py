@@ -628,6 +628,8 @@ async def test_a_problem_while_an_upload_is_under_way(server: Server, line: Http
         "",
         "relay.example",
         "ftp://relay.example",
+        "https://:secret@relay.example",
+        "https://relay.example/#part",
         "https://",
         "https://me:secret@relay.example",
         "https://relay.example/?account=1",

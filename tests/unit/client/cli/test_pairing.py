@@ -6,11 +6,16 @@ import asyncio
 import os
 import pty
 import select
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from sealkeep_client.cli import _asking, _pairing, main
+from sealkeep_client.cli._app import App
+from sealkeep_client.cli._failures import Stopped
+from sealkeep_client.vault import Newcomer
+from sealkeep_protocol.errors import TransportError
 
 
 def test_a_new_device_is_told_its_relay_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,3 +93,34 @@ def test_nobody_is_asked_where_he_does_not_see_the_words(
     monkeypatch.setattr(_pairing, "can_ask", lambda: True)
     assert main(["--home", str(tmp_path), "accept", "7-guitar-lemon-zebra"]) == 2
     assert "run it on a terminal, or give --yes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("agreed", "failure", "status", "said"),
+    [
+        (False, Stopped(), 130, "stopped: the code is used up"),
+        (True, Stopped(), 130, "stopped: “laptop” may be in the account already"),
+        (False, TransportError("the line broke"), 1, "the line broke"),
+        (True, TransportError("the line broke"), 1, "“laptop” may be in the account already"),
+    ],
+)
+def test_what_breaks_off_after_a_yes_says_that_it_may_be_in(
+    agreed: bool,
+    failure: Exception,
+    status: int,
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Cut:
+        async def accept(self, code: str, *, confirm: Callable[[Newcomer], Awaitable[bool]]) -> None:
+            if agreed:
+                assert await confirm(Newcomer("laptop", ("abandon", "ability", "able")))
+            raise failure
+
+    monkeypatch.setattr(App, "with_vault", lambda _, work: asyncio.run(work(Cut())))
+    assert main(["--home", str(tmp_path), "accept", "7-guitar-lemon-zebra", "--yes"]) == status
+    told = capsys.readouterr().err
+    assert said in told
+    assert ("may be in" in told) is agreed

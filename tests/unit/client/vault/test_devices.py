@@ -297,7 +297,14 @@ async def test_a_kit_that_has_seen_what_was_given_up_later(
     person.kits[0] = kits[0]
     new = await person.recover("new")
     await new.sync()
-    assert await texts(new) == [*(["of the laptop"] if last else []), "of the phone", "of the tablet"]
+    left = [*(["of the laptop"] if last else []), "of the phone", "of the tablet"]
+    assert await texts(new) == left
+    home, unlock = person.home("back"), person.unlock
+    back = person.keep(
+        await Vault.recover(home, kit=kits[0], unlock=unlock, name="back", remove_others=True, on_kit=kits.append)
+    )
+    await back.sync()
+    assert await texts(back) == left
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,9 @@ from sealkeep_protocol.mailboxes import MAX_SECONDS, PASS_SIZE
 from sealkeep_protocol.pairing import Candidate, Enrolment, OldDevice, read_code
 
 _DECLINED: Final = "the new device was not let in; its code is used up, and nothing was changed"
+_LOCKED: Final = (
+    "this device holds no key of the account yet, and lets nobody in: accept the code on another one; it is not used up"
+)
 _UNHEARD: Final = (
     "the new device is in the account and has not heard of it: `sealkeep link` there once more, and accept its new code"
 )
@@ -34,6 +37,8 @@ class Pairing:
         core, words = self._core, code_words()
         given = read_code(code, words)
         account = core.local.account
+        if not account.epochs:  # an entry links what its signer holds: known before the code is used up
+            raise PairingError(_LOCKED)
         random = core.sources.random
         device = OldDevice(given, account=account.id, identity=account.identity, words=words, random=random)
         mailbox = Mailbox(HttpMailbox(core.relay, random(PASS_SIZE)), given.mailbox, seconds=MAX_SECONDS)

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import queue
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -214,6 +215,20 @@ async def test_a_question_that_fails_is_no_yes(phone: Vault, laptop: Newer) -> N
     await phone.sync()
     assert (await phone.status()).devices == 1
     assert is_held(laptop.home)
+
+
+async def test_a_device_that_holds_no_key_does_not_use_the_code_up(phone: Vault, laptop: Newer) -> None:
+    """ROS-22: it could not write the entry."""
+    code = await laptop.link()
+    local = phone._core.local
+    whole = local.account
+    local.account = replace(whole, epochs=MappingProxyType({}))
+    with pytest.raises(PairingError, match="it is not used up"):
+        await accept(phone, code)
+    local.account = whole
+    await accept(phone, code)
+    async with await laptop.joined() as vault:
+        await is_whole(vault)
 
 
 async def test_codes_that_lead_nowhere(phone: Vault, laptop: Newer, relay: Listening) -> None:

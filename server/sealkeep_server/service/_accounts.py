@@ -147,11 +147,12 @@ class Accounts:
         self._check_dispute(state, signer)
         return key
 
-    def _check_dispute(self, state: Account, signer: Signer) -> None:
+    def _check_dispute(self, state: Account, signer: Signer, *, up_to: int | None = None) -> None:
+        """Raises `ProblemError` (`disputed`). Disputes by entries beyond number `up_to` do not count."""
         # ROS-19: "A relay MUST refuse entries, challenges and tokens of a disputed recovery key, with the code `disputed`,
         # for 7 days after it took the entry that disputed it."
         disputed_at = state.roster.dispute(signer.number) if signer.is_recovery else None
-        if disputed_at is None:
+        if disputed_at is None or (up_to is not None and disputed_at > up_to):
             return
         since = self._now_ms() - state.log[disputed_at].accepted
         # The clock may have been put back: an entry of the far future must not count until then.
@@ -244,6 +245,9 @@ class Accounts:
                 raise ProblemError("invalid", "The genesis is another account's.")
             # VIE-09: "… and require that the last one is new, comes with all its wraps …"
             roster.check_wraps(item.wraps, all_of_them=item is items[-1])
+            if state is not None and after is not None:
+                # A dispute that the copies bring along was over when its key signed behind it, as far as one can tell here.
+                self._check_dispute(after, roster.entry_signers[-1], up_to=state.roster.number)
             entry = Entry(roster.number, item.entry, self._now_ms())
             copied.append(CopiedEntry(roster.head, entry, _wraps(roster, item.wraps), _pins(roster)))
             after = Account.after(after, roster, entry)

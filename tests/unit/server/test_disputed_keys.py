@@ -14,6 +14,7 @@ from sealkeep_protocol.statements import sign_login, verify_challenge
 from sealkeep_server.identity import TokenKeys, load_identity
 from sealkeep_server.problems import ProblemError
 from sealkeep_server.service import Relay
+from sealkeep_server.service._accounts import Copied
 from sealkeep_server.settings import Settings
 from sealkeep_server.stores.sqlite import SqliteStore
 from support.relay_client import Owner, new_keys
@@ -165,6 +166,42 @@ async def test_a_kit_that_the_thiefs_kit_set_waits_too(world: World) -> None:
     world.wait(8)
     await world.append(NEWER, kit=True)
     await world.token(Signer.recovery(4))
+
+
+@pytest.mark.parametrize("behind", [False, True])
+async def test_the_copy_route_is_no_way_around(world: World, behind: bool) -> None:
+    """ROS-19: copied entries are entries; neither alone, nor behind one that may come."""
+    account = world.owner.account
+    await world.append(PHONE, remove=(2,), kit=True)
+    number = world.owner.roster.number
+    before = []
+    if behind:
+        composed, _ = world.compose(PHONE)
+        world.owner._took(composed)
+        before = [Copied(composed.entry, composed.wraps)]
+    reclaim, _ = world.compose(THIEFS, add=True, remove=(1,), kit=True, reclaim=True)
+    with pytest.raises(ProblemError, match="disputed"):
+        await world.relay.accounts.copy(account, [*before, Copied(reclaim.entry, reclaim.wraps)])
+    assert (await world.relay.accounts.get(account)).roster.number == number
+    world.wait(7)
+    await world.relay.accounts.copy(account, [*before, Copied(reclaim.entry, reclaim.wraps)])
+
+
+async def test_what_a_key_signed_after_its_wait_can_be_copied(world: World, tmp_path: Path) -> None:
+    """ROS-19, VIE-09: a relay that lost the dispute takes it together with what came after it."""
+    account, genesis = world.owner.account, world.owner.genesis
+    first = [entry.entry for entry in await world.store.entries(account, 0, 9)]
+    await world.append(PHONE, remove=(2,), kit=True)
+    removed = (await world.store.entries(account, len(first), 1))[0].entry
+    reclaim, _ = world.compose(THIEFS, add=True, remove=(1,), kit=True, reclaim=True)
+    other = World(tmp_path / "restored")
+    await other.open()
+    try:
+        await other.relay.accounts.create(genesis.entry, list(genesis.wraps))
+        lost = [Copied(entry, (None,) * count) for entry, count in zip([*first[1:], removed], (3, 3, 2), strict=True)]
+        await other.relay.accounts.copy(account, [*lost, Copied(reclaim.entry, reclaim.wraps)])
+    finally:
+        await other.store.close()
 
 
 async def test_nobody_waits_without_a_dispute(world: World) -> None:

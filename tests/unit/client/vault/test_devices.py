@@ -259,6 +259,29 @@ async def test_removing_twice(three: tuple[Vault, Vault, Vault]) -> None:
 # The kit
 
 
+@pytest.mark.parametrize("remove_others", [False, True])
+async def test_a_kit_has_seen_what_was_given_up_since(
+    person: Person, three: tuple[Vault, Vault, Vault], remove_others: bool
+) -> None:
+    """P7, ROS-12: no device takes a kit's power by discarding what the kit has seen; that is no rollback."""
+    phone, laptop, _ = three
+    kits: list[RecoveryKit] = []
+    await phone.replace_kit(on_kit=kits.append)
+    assert [device for device, _, _ in kits[0].feeds] == [1, 2, 3]
+    await laptop.remove(3, on_kit=stays, discard={3: 0})
+    new = await Vault.recover(
+        person.home("new"),
+        kit=kits[0],
+        unlock=person.unlock,
+        name="new",
+        remove_others=remove_others,
+        on_kit=kits.append,
+    )
+    person.keep(new)
+    await new.sync()
+    assert await texts(new) == ["of the laptop", "of the phone"]
+
+
 async def test_a_replaced_kit_reads_nothing_new(person: Person, three: tuple[Vault, Vault, Vault]) -> None:
     """§5.4, P7: it keeps what it could open, and its right, unless it signed itself."""
     phone, _, _ = three

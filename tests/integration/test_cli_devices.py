@@ -138,7 +138,8 @@ def test_kit_replace_and_verify(homes: Path, sealkeep: Sealkeep) -> None:
         f"The recovery kit is replaced. Your new one is {new}: print it, put it in a safe place, and delete the file.",
         "Destroy the old one: it reads nothing that is written from now on.",
         "What was written until now it can still open, for whoever has kept a copy of that: nobody can undo this.",
-        "It can also still remove your devices. Where others may have it, end it: `sealkeep kit replace --with OLD`.",
+        "It can also still remove your devices. Where others may have it, end it, with a further new one:"
+        " `sealkeep kit replace --with OLD --kit FILE`.",
     ]
     said = sealkeep(homes / "phone", "kit", "replace", "--kit", new)
     assert said.out == f"{new} is your recovery kit already; --kit gives a further one another name.\n"

@@ -140,7 +140,8 @@ def replace_kit_command(app: App, new_kit: Path | None, old_kit: Path | None, co
     )
     if old is None:
         click.echo(
-            "It can also still remove your devices. Where others may have it, end it: `sealkeep kit replace --with OLD`."
+            "It can also still remove your devices. Where others may have it, end it, with a further new one:"
+            " `sealkeep kit replace --with OLD --kit FILE`."
         )
     if confirm and file.written is not None:
         confirm_kit(file.written)

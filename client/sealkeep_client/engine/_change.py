@@ -159,12 +159,14 @@ class Changing:
             return []
         number = self._account.roster.number
         if any(self._change.discard.get(device, 0) is None or device not in self._change.discard for device in removed):
+            reader = Reader(self._session, ())
             try:
                 yield from self._session.load_tail()
-                yield from Reader(self._session, ()).read()
+                yield from reader.read()
             except PeerError as error:
                 if error.device not in removed or error.device not in self._change.discard:
                     raise
+                yield from reader.keep_verified()  # the pin vouches for it, and the cursor is past it
         if self._account.roster.number != number:
             return None
         return [self._pin(device) for device in sorted(removed)]

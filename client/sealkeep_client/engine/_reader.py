@@ -50,6 +50,7 @@ class Reader:
         self._floor = floor
         self._anew = anew
         self._pinned = PinnedFeeds(session)
+        self._taken: list[_Taken] = []  # checked, and not kept yet
         self._shown: dict[int, int] = {}  # by device: the seq that was shown last
         self.doubts_cursor = False
         self.segments = self.records = self.unopened = 0
@@ -99,21 +100,20 @@ class Reader:
     def _read_pages(self, heads: Heads, roster: Roster) -> Steps[None]:
         session = self._session
         more = heads.position > session.account.position
-        taken: list[_Taken] = []
         while more:
             page: Page = yield ReadChanges(session.account.position, session.account.incarnation)
             if page.incarnation != heads.incarnation:
                 raise HistoryError("replay", "the relay answers with the positions of another store")
             verified = yield from self._verify(page)
-            taken = [self._take(item, header) for item, header in zip(page.items, verified, strict=True)]
+            for item, header in zip(page.items, verified, strict=True):
+                self._taken.append(self._take(item, header))
             # REL-11: "A client MUST refuse positions of changes that do not ascend within a page or lie at or below the one
             # it asked from, and seqs of a feed that do not ascend by one from the one it asked for."
             if page.position < session.account.position or (page.more and not page.items):
                 raise HistoryError("replay", "the relay's cursor goes backwards, or stands still")
             more = page.more
             if more:
-                yield from self._keep(taken)
-                taken = []
+                yield from self.keep_verified()
         try:
             check_shown(session, heads, self._floor)
         except HistoryError as error:
@@ -122,6 +122,11 @@ class Reader:
         check_pins_reached(session.account, roster)
         # ERR-02: "A client MUST leave its state as it was before the answer that it reports with a code of this list; …"
         # So the last page waits until the heads are seen to bear it out.
+        yield from self.keep_verified()
+
+    def keep_verified(self) -> Steps[None]:
+        """Keep what is checked and not kept yet: also for who goes on although the reading failed behind it."""
+        taken, self._taken = self._taken, []
         yield from self._keep(taken)
 
     def _verify(self, page: Page) -> Steps[list[VerifiedHeader]]:

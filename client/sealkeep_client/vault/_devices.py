@@ -14,7 +14,7 @@ from sealkeep_client.vault._kits import NewKits, mark
 from sealkeep_protocol.errors import UsageError
 from sealkeep_protocol.keys import PrivateKeys
 from sealkeep_protocol.primitives import KEY_SIZE
-from sealkeep_protocol.roster import Entry, EntryType, Signer
+from sealkeep_protocol.roster import Entry, EntryType, Roster, Signer
 
 OnKit = Callable[[RecoveryKit], None]
 
@@ -127,6 +127,11 @@ class Devices:
                         raise UsageError(
                             "this recovery kit is an older one of the account: give the new one another name"
                         )
+                    if change.by is not None and _has_right(roster, change.by):
+                        raise UsageError(
+                            "this recovery kit is in force already, and so is the old one: to end that takes a further new"
+                            " kit, under another name"
+                        )
                     return MembershipChange(None, new_kit=False)
         return await self._change(change, on_kit, prepared, None)
 
@@ -165,6 +170,10 @@ class Devices:
         local, sources = self._core.local, self._core.sources
         session = Session(local.account, local.known, local.refused)
         return Changing(session, change, random=sources.random, time=sources.now(), since=since)
+
+
+def _has_right(roster: Roster, kit: PrivateKeys) -> bool:
+    return any(key.has_right and key.keys.signing == kit.signing.public for key in roster.recovery_keys)
 
 
 def who(account: Account, signer: Signer) -> str:

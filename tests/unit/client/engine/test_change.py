@@ -256,6 +256,25 @@ def test_a_feed_that_contradicts_is_given_up_on_the_persons_word(world: World) -
     assert tablet.texts == phone.texts == ["goes on", "one", "two"]
 
 
+def test_what_came_before_the_contradiction_is_kept(world: World) -> None:
+    """ROS-12, P9: the pin is what was verified, so all up to there is in the vault, also where the change begins anew."""
+    made, relay, phone, laptop = world
+    phone.sync()
+    laptop.write("three")
+    laptop.sync()
+    tablet = Device(3, made, relay)
+    tablet.write("four")
+    tablet.sync()
+    false_view(made, relay)
+    happens(relay, lambda: made.change(device(3)))
+    phone.change(Change(removed=frozenset({2}), discard=MappingProxyType({2: None})))
+    assert made.entry().removed[0].seq == 2
+    assert phone.texts == ["four", "one", "three", "two"]
+    phone.sync()
+    assert phone.texts == ["four", "one", "three", "two"]
+    assert phone.known(2, 2) is not None
+
+
 def test_a_feed_is_cut_where_the_person_says(world: World) -> None:
     """ROS-12, ROS-17: what was verified beyond is no rollback then."""
     made, relay, phone, laptop = world

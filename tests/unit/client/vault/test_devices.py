@@ -351,6 +351,20 @@ async def test_trying_a_kit_holds_its_heads_against_the_relay(
     assert (caught.value.code, caught.value.device, caught.value.seq) == (code, device, seq + more)
 
 
+async def test_a_kit_in_force_does_not_end_the_old_one(person: Person, three: tuple[Vault, Vault, Vault]) -> None:
+    """What was asked for is that the old one can do nothing any more; to say that this is done would be false."""
+    phone, _, _ = three
+    kits: list[RecoveryKit] = []
+    await phone.replace_kit(on_kit=kits.append)
+    with pytest.raises(UsageError, match="takes a further new kit"):
+        await phone.replace_kit(on_kit=stays, prepared=kits[0], kit=person.kit)
+    assert [kit.in_force for kit in await phone.kits()] == [True, True]
+    await phone.replace_kit(on_kit=kits.append, kit=person.kit)
+    assert [kit.in_force for kit in await phone.kits()] == [False, False, True]
+    again = await phone.replace_kit(on_kit=stays, prepared=kits[1], kit=person.kit)  # the answer was lost, say
+    assert again.entry is None
+
+
 async def test_a_kit_of_another_account(tmp_path: Path, person: Person, three: tuple[Vault, Vault, Vault]) -> None:
     phone, _, _ = three
     stranger = type(person)(tmp_path / "stranger", person.relay)

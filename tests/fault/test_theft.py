@@ -6,10 +6,12 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sealkeep_client import RecoveryKit, Text, Vault
+from sealkeep_client.transport import HttpRelay
 from sealkeep_protocol.errors import RefusedError
 from support.proxy import Proxy
 from support.relay import RelayProcess
@@ -39,7 +41,7 @@ class Theft:
         found = [r.text async for page in vault.history(await vault.conversation(CHAT)) for r in page]
         return sorted(found, key=str)
 
-    async def reclaim(self, kit: RecoveryKit | None = None, name: str = "new") -> Vault:
+    async def reclaim(self, kit: RecoveryKit | None = None, name: str = "new", *, discard: bool = False) -> Vault:
         """`recover --remove-others`, with the owner's kit unless said otherwise."""
         kits = self.owners if kit is None else self.thiefs
         return self.keep(
@@ -51,6 +53,7 @@ class Theft:
                 relay=self.relay.url,
                 remove_others=True,
                 on_kit=kits.append,
+                discard=discard,
             )
         )
 
@@ -208,6 +211,32 @@ async def test_a_thief_who_writes_while_being_removed(theft: Theft) -> None:
     assert "meanwhile" in await theft.texts(theft.phone)
     [_, laptop] = await theft.phone.devices()
     assert laptop.segments == 2
+
+
+async def test_a_thief_who_never_stops_writing(theft: Theft, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P7, ROS-12: a segment before every attempt does not hold a reclaim up, where the person gives up what comes meanwhile."""
+    honest = HttpRelay.append_roster
+    attempts = 0
+
+    async def late(self: HttpRelay, *arguments: Any) -> Any:
+        nonlocal attempts
+        attempts += 1
+        await theft.write(theft.laptop, f"meanwhile {attempts}")
+        await theft.laptop.sync()
+        return await honest(self, *arguments)
+
+    monkeypatch.setattr(HttpRelay, "append_roster", late)
+    monkeypatch.setattr("sealkeep_client.vault._recovering.REBASES", 6)
+    with pytest.raises(RefusedError) as caught:
+        await theft.reclaim()
+    assert (caught.value.code, attempts) == ("pinned", 6)
+    new = await theft.reclaim(discard=True)
+    assert attempts < 12
+    await new.sync()
+    assert {"before", "of the laptop", "meanwhile 6"} <= set(await theft.texts(new))
+    assert [device.name for device in await new.devices() if device.active] == ["new"]
+    assert [cut for _, cut in (await new.device_log())[-1].pins] == [True, True]
+    assert len(theft.owners) == 1
 
 
 async def test_the_kit_alone_restores_everything(theft: Theft, tmp_path: Path) -> None:

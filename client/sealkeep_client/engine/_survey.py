@@ -65,17 +65,18 @@ class Survey:
         """All feeds, as far as they were verified."""
         return [followed.feed for followed in self._followed.values()]
 
-    def pins(self, roster: Roster) -> list[Removal]:
-        """Removals of all active devices, each at the head that was verified."""
-        return [self._pin(device.number) for device in roster.active_devices]
+    def pins(self, roster: Roster, *, moving: bool = False) -> list[Removal]:
+        """Removals of all active devices, each at the head that was verified; with `moving`, what they write meanwhile is
+        given up."""
+        return [self._pin(device.number, moving) for device in roster.active_devices]
 
     def cut(self) -> list[int]:
         """The devices whose feeds were given up before their heads."""
         return [number for number, followed in self._followed.items() if followed.cut]
 
-    def _pin(self, number: int) -> Removal:
+    def _pin(self, number: int, moving: bool) -> Removal:
         seq, identifier = self.head(number)
-        return Removal(number, seq, identifier, self._followed[number].cut)
+        return Removal(number, seq, identifier, moving or self._followed[number].cut)
 
     def _follow(self, roster: Roster, followed: _Followed, last: int | None) -> Steps[None]:
         device = int(followed.feed.device)

@@ -29,6 +29,7 @@ from sealkeep_protocol.primitives import KEY_SIZE
 from sealkeep_protocol.roster import Roster, RosterDevice, Signer, compose_change
 
 _STATE: Final = "joining"
+_PATIENCE: Final = 4  # times that a feed may move on, before what is written meanwhile is given up where the person said so
 _STATE_LIMIT: Final = 1 << 22  # an entry, 65 wraps, and the secrets of many thousand epochs
 
 
@@ -187,6 +188,7 @@ async def recover_home(
                     raise
                 if isinstance(error, RefusedError) and error.code == "pinned":
                     joining.attempt = None
+                    entry.outrun += 1
                 failure = error  # where the answer was lost, the entry may be there
                 continue
             entries, roster = [*entries, attempt.entry], roster.append(attempt.entry)
@@ -213,6 +215,7 @@ class _JoiningEntry:
         self._thread = thread
         self._reclaiming = reclaiming
         self._survey = None if reclaiming is None else Survey(discard=reclaiming.discard)
+        self.outrun = 0  # how often a device that is to be removed has written meanwhile
 
     async def compose(self, entries: list[bytes], roster: Roster) -> _Attempt:
         """The entry that follows this roster. Raises what the relay does wrong, `RefusedError`, and what the person who
@@ -226,7 +229,8 @@ class _JoiningEntry:
         removed, recovery = [], None
         if self._survey is not None and self._reclaiming is not None:
             await drive_without_store(holder.relay, kit.account, self._survey.run(roster))
-            removed = self._survey.pins(roster)
+            # A thief who goes on writing must not hold this up for ever; an honest device gets another chance to be read.
+            removed = self._survey.pins(roster, moving=self._reclaiming.discard and self.outrun >= _PATIENCE)
             recovery = self._joining.recovery or self._reclaiming.kits.hand_out(
                 kit.identity, roster, self._survey.heads()
             )

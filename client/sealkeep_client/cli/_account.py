@@ -15,7 +15,7 @@ from sealkeep_client.cli._kit_terminal import confirm_kit, type_kit
 from sealkeep_client.cli._new_kit import KitFile, check_ending, new_kit_option
 from sealkeep_client.cli._output import bold, count, print_json, say
 from sealkeep_client.cli._progress import progress_bar
-from sealkeep_protocol.errors import UsageError
+from sealkeep_protocol.errors import PeerError, RefusedError, UsageError
 
 if TYPE_CHECKING:
     from sealkeep_client.kit import RecoveryKit
@@ -122,7 +122,9 @@ def init_command(app: App, relay: str, kit: Path, confirm: bool, name: str, as_j
 )
 @click.option("--remove-others", is_flag=True, help="Remove all other devices, and end all newer recovery kits.")
 @new_kit_option("--new-kit", "Where the new recovery kit is written that --remove-others makes")
-@click.option("--discard", is_flag=True, help="Give up what a device wrote from where it does not hold.")
+@click.option(
+    "--discard", is_flag=True, help="Give up what a device wrote from where it does not hold, or while it goes on."
+)
 @_confirm_option
 @name_option
 @json_option
@@ -189,7 +191,18 @@ def recover_command(
             return "this device may have joined the account already; the same command again goes on from here"
         return None
 
-    made, summary, there = run_or_tell(recover(), left)
+    try:
+        made, summary, there = run_or_tell(recover(), left)
+    except (PeerError, RefusedError) as error:
+        if remove_others and not discard and _goes_on_with_discard(error):
+            say(
+                "if that is a device's doing, --discard takes the account back all the same, and gives up what it wrote from"
+                " there"
+                if isinstance(error, PeerError)
+                else "a device goes on writing; --discard takes the account back all the same, and gives up what it writes"
+                " meanwhile"
+            )
+        raise
     unreadable = [str(error) for error in summary.unreadable]
     if as_json:
         print_json(
@@ -206,7 +219,12 @@ def recover_command(
     if summary.unopened:
         say(
             f"{count(summary.unopened, 'segment')} cannot be read with this kit: a newer one had taken its place when they"
-            " were written; a device of yours that still reads them brings them back"
+            " were written; "
+            + (
+                "a device of yours that was removed still shows them"
+                if remove_others
+                else "a device of yours that still reads them brings them back"
+            )
         )
     if there:
         click.echo("\nThe account's other devices, and when they last wrote:")
@@ -223,6 +241,11 @@ def recover_command(
         )
     elif any(device.active for device in there):
         click.echo("\nIs one of them lost or stolen? `sealkeep remove NAME` takes it out.")
+
+
+def _goes_on_with_discard(error: PeerError | RefusedError) -> bool:
+    """Whether giving up what a device wrote leads on."""
+    return error.code == "pinned" if isinstance(error, RefusedError) else error.device is not None
 
 
 def kept(method: str) -> str:

@@ -151,7 +151,10 @@ def _words(error: PeerError) -> list[str]:
         return []
     if not error.restored:
         return [_row("says", "that it has become another store; it does not say why")]
-    moment = datetime.datetime.fromtimestamp(error.restored / 1000)
+    try:
+        moment = datetime.datetime.fromtimestamp(error.restored / 1000)
+    except (OverflowError, ValueError, OSError):  # it may say anything
+        return [_row("says", "that it was restored from a backup, at no time there is")]
     return [_row("says", f"that it was restored from a backup on {moment:%Y-%m-%d at %H:%M}")]
 
 

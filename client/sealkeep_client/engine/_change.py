@@ -16,7 +16,7 @@ from sealkeep_client.engine._session import Session
 from sealkeep_client.engine._state import Account
 from sealkeep_protocol.errors import HistoryError, PeerError, RefusedError, SealkeepError, TransportError, UsageError
 from sealkeep_protocol.keys import KeyRecord, PrivateKeys
-from sealkeep_protocol.roster import Composed, Removal, Roster, Signer, compose_change
+from sealkeep_protocol.roster import Composed, Removal, Roster, RosterDevice, Signer, compose_change
 
 REBASES: Final = 256  # entries of others in a row, before this device gives up: more than a relay takes of a thief
 
@@ -46,6 +46,13 @@ class Changed:
     added: tuple[int, ...] = ()
     removed: tuple[int, ...] = ()
     new_kit: bool = False
+
+
+class AddedInVainError(RefusedError):
+    """A device that is to be added was in the account and is removed again: the verified roster says so."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__("revoked", f"“{name}” had joined the account, and was removed from it again", status=403)
 
 
 class Changing:
@@ -79,11 +86,12 @@ class Changing:
         return self._session.account
 
     def run(self) -> Steps[Changed]:
-        """Append the entry. Raises `UsageError` for what no entry can say, `RefusedError` (`revoked`, `busy`, …), peer
-        errors, and `TransportError`: then nothing is known, and the same change again finds out."""
+        """Append the entry. Raises `UsageError` for what no entry can say, `RefusedError` (`revoked`, `busy`, …; also where
+        what is to be added was removed again), peer errors, and `TransportError`: then nothing is known, and the same change
+        again finds out."""
         try:
             return (yield from self._run())
-        except RemovedError:
+        except (RemovedError, AddedInVainError):
             raise
         except RefusedError as refused:
             if self._change.by is None or refused.code != "revoked":
@@ -126,6 +134,10 @@ class Changing:
         change, roster = self._change, self._account.roster
         if not self._needed(self._account):
             return Changed(None)
+        for record, name in change.added:
+            gone = _find(roster, record)
+            if gone is not None and not gone.active:  # ROS-04: its keys never enter again
+                raise AddedInVainError(name)
         if change.new_kit or not (change.added or change.removed) or self._removed():
             return None
         added = [_place(roster, record) for record, _ in change.added]
@@ -214,9 +226,15 @@ def recovery_number(roster: Roster, kit: PrivateKeys) -> int:
 
 def _place(roster: Roster, record: KeyRecord) -> int | None:
     """The number of the active device with exactly these keys."""
-    for device in roster.active_devices:
+    device = _find(roster, record)
+    return device.number if device is not None and device.active else None
+
+
+def _find(roster: Roster, record: KeyRecord) -> RosterDevice | None:
+    """The device with exactly these keys, whether or not it was removed."""
+    for device in roster.devices.values():
         if (device.keys.signing, device.keys.kem) == (record.signing, record.kem):
-            return device.number
+            return device
     return None
 
 

@@ -29,7 +29,9 @@ from sealkeep_protocol.primitives import KEY_SIZE
 from sealkeep_protocol.roster import Roster, RosterDevice, Signer, compose_change
 
 _STATE: Final = "joining"
-_PATIENCE: Final = 4  # times that a feed may move on, before what is written meanwhile is given up where the person said so
+_PATIENCE: Final = (
+    4  # times that a feed may move on, before what is written meanwhile is given up where the person said so
+)
 _STATE_LIMIT: Final = 1 << 22  # an entry, 65 wraps, and the secrets of many thousand epochs
 
 

@@ -380,7 +380,8 @@ class Vault:
         """A code of four words for what this device was shown, with two random words; with the two that another device
         shows, the same code exactly when both were shown the same history. Needs no relay: sync both first.
 
-        Raises `UsageError` for what is no word of the list.
+        Raises `UsageError` for what is no word of the list, and where this device does not hold the newest key: it was
+        removed, or has to sync first.
         """
         return await checkpoint(self._core, words)
 

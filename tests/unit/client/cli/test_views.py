@@ -195,6 +195,7 @@ def test_a_fork_names_its_proof() -> None:
         (None, None, "ask whoever runs the relay whether it was restored"),
         (0, "that it has become another store", "`sealkeep repair`"),
         (1_700_000_000_000, "that it was restored from a backup on 2023-11-1", "`sealkeep repair`"),
+        (1 << 63, "that it was restored from a backup, at no time there is", "`sealkeep repair`"),
     ],
 )
 def test_a_rollback_with_the_relays_words(restored: int | None, said: str | None, advice: str) -> None:

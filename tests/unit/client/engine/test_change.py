@@ -317,6 +317,19 @@ def test_a_device_is_added_once(world: World) -> None:
         phone.change(Change(added=((replace(other, kem=record.kem), "half of it"),)))
 
 
+def test_a_device_that_was_removed_again_is_not_added(world: World) -> None:
+    """ROS-04, VIE-05: whoever did not hear of its joining learns that it is out; nobody is accused."""
+    made, relay, phone, laptop = world
+    number, keys, record = made.next_device()
+    made.devices[number] = keys
+    wanted = Change(added=((record, "watch"),))
+    phone.change(wanted)
+    laptop.change(removal(4))
+    with pytest.raises(RefusedError, match="“watch” had joined the account, and was removed") as caught:
+        phone.change(wanted)
+    assert caught.value.code == "revoked"
+
+
 def test_a_rotation(world: World) -> None:
     made, _, phone, laptop = world
     assert phone.change(Change()).entry == 3

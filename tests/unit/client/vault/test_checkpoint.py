@@ -9,7 +9,7 @@ import pytest
 
 from sealkeep_client.vault import Text
 from sealkeep_client.vault._words import code_words
-from sealkeep_protocol.errors import UsageError
+from sealkeep_protocol.errors import RefusedError, UsageError
 
 Person = Any  # of this folder's conftest
 
@@ -37,6 +37,18 @@ async def test_two_devices_agree(person: Person) -> None:
     assert moved.feeds[0][2] == shown.feeds[0][2] + 1
     await laptop.sync()
     assert (await laptop.checkpoint(shown.words)) == moved
+
+
+async def test_who_was_removed_compares_nothing_and_accuses_nobody(person: Person) -> None:
+    """VIE-01: it has no key of the newest epoch, and that is nobody's fault."""
+    phone = await person.create()
+    laptop = await person.recover()
+    await phone.sync()
+    await phone.remove(2)
+    with pytest.raises(RefusedError, match="removed"):
+        await laptop.sync()
+    with pytest.raises(UsageError, match="was removed from the account: it can compare nothing"):
+        await laptop.checkpoint()
 
 
 async def test_words_are_drawn_over_the_whole_list(person: Person) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from sealkeep_client.transport import HttpRelay
 from sealkeep_client.vault import Chat, Enrolled, Text, Vault
+from sealkeep_client.vault._local import Local
 from sealkeep_protocol.errors import RefusedError, TransportError
 from sealkeep_protocol.keys import PrivateKeys
 from sealkeep_protocol.roster import Removal, Signer, compose_change
@@ -147,6 +148,29 @@ async def test_an_enrolment_without_an_answer(person: Person, after: bool, resta
     assert (await copy.sync()).enrolled == Enrolled(1, 2, "phone (copy)")
     assert len(copy._core.local.account.roster.devices) == 2
     assert len(await converge(chat, phone, copy)) == 3
+
+
+async def test_an_enrolment_that_was_removed_again(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """VIE-05, P6: the copy did not hear that it had joined, and somebody has removed the unknown device since."""
+    phone, copy, chat = await cloned(person)
+    become = Local._become
+
+    def dies(self: Local, account: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Local, "_become", dies)
+    with pytest.raises(KeyboardInterrupt):
+        await copy.sync()
+    monkeypatch.setattr(Local, "_become", become)
+    await phone.sync()
+    assert (await phone.remove(2)).removed == ((2, "phone (copy)"),)
+    await copy.close()
+    copy = await person.open("copy")
+    for _ in range(2):
+        with pytest.raises(RefusedError, match="was removed from it again") as caught:
+            await copy.sync()
+        assert caught.value.code == "revoked"
+    assert "from the copy" in await texts(copy, chat)
 
 
 async def test_another_change_comes_first(person: Person) -> None:

@@ -203,6 +203,25 @@ def test_a_thiefs_kit_waits_and_the_owner_is_told(homes: Path, sealkeep: Sealkee
     assert sealkeep(homes / "phone", "devices").err == ""
 
 
+def test_a_closing_that_a_thief_began_is_told(homes: Path, sealkeep: Sealkeep) -> None:
+    """§5.4: 30 days are of use to those only who hear of them."""
+    thiefs = homes / "thiefs.txt"
+    assert sealkeep(homes / "laptop", "kit", "replace", "--kit", thiefs).status == 0
+    assert "closed in 30 days" in sealkeep(homes, "close-account", "--kit", thiefs).out
+    for command in ("sync", "status"):
+        said = sealkeep(homes / "phone", command)
+        assert said.status == 0
+        assert "a newer recovery kit has closed the account, and the relay ends it 30 days after that" in said.err
+        [told] = sealkeep(homes / "phone", command, "--json").objects
+        assert told["closing"] is True
+    said = sealkeep(homes / "x", "recover", "--kit", thiefs, "--remove-others", "--new-kit", homes / "other.txt")
+    assert (said.status, said.out) == (1, "")
+    assert "the account was closed (closed)" in said.err
+    command = ("recover", "--kit", homes / "kit.txt", "--remove-others", "--new-kit", homes / "own.txt")
+    assert sealkeep(homes / "new", *command).status == 0
+    assert sealkeep(homes / "new", "sync").err == ""
+
+
 def test_close_account(homes: Path, sealkeep: Sealkeep) -> None:
     [closed] = sealkeep(homes, "close-account", "--kit", homes / "kit.txt", "--json").objects
     assert (closed["type"], closed["days"]) == ("close-account", 0)

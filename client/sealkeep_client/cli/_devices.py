@@ -157,12 +157,15 @@ def remove_command(
     names: dict[int, str] = {}
 
     async def work(vault: Vault) -> tuple[MembershipChange, list[DeviceInfo], list[KitInfo]]:
+        known = (await vault.device_log())[-1].number  # before a sync brings what nobody has looked at
         chosen = await _choose(vault, devices)
         names.update({device.number: device.name for device in chosen})
         if any(device.removed_by is None for device in chosen):
             await _ask(chosen, await vault.kits(), file)
         given_up = dict.fromkeys(names, discard_after) if discard or discard_after is not None else {}
-        change = await vault.remove(*names, on_kit=file.keep, prepared=file.prepared, kit=kit, discard=given_up)
+        change = await vault.remove(
+            *names, on_kit=file.keep, prepared=file.prepared, kit=kit, since=known, discard=given_up
+        )
         return change, await vault.devices(), await vault.kits()
 
     try:

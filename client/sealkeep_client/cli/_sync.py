@@ -10,7 +10,7 @@ import click
 from sealkeep_client.cli._app import App, json_option, pass_app
 from sealkeep_client.cli._output import ago, count, print_json, print_pairs, say, size
 from sealkeep_client.cli._progress import progress_bar
-from sealkeep_client.cli._watch import Watch, peer_error, tell_sync, warn_locked, warn_unreadable
+from sealkeep_client.cli._watch import Watch, peer_error, tell_sync, warn_closing, warn_locked, warn_unreadable
 
 if TYPE_CHECKING:
     from sealkeep_client.vault import Status, Vault, VerifyReport
@@ -73,6 +73,7 @@ def status_command(app: App, as_json: bool) -> None:
                 "unopened": status.unopened,
                 "locked_by": status.locked_by,
                 "removed_by": status.removed_by,
+                "closing": status.closing,
             }
         )
         return
@@ -96,6 +97,7 @@ def status_command(app: App, as_json: bool) -> None:
     if status.removed_by is not None:
         say(f"this device was removed from the account by “{status.removed_by}”; what is on it can still be read")
     warn_locked(status.unopened, status.locked_by)
+    warn_closing(status.closing)
     for line in status.unreadable:
         say(f"not readable: {line}")
 

@@ -85,12 +85,14 @@ def tell_sync(summary: SyncSummary, as_json: bool, *, always: bool) -> None:
                     "unopened": summary.unopened,
                     "locked_by": summary.locked_by,
                     "enrolled": json_enrolled(summary.enrolled),
+                    "closing": summary.closing,
                 }
             )
         return
     tell_enrolled(summary.enrolled)
     warn_unreadable(summary.unreadable)
     warn_locked(summary.unopened, summary.locked_by)
+    warn_closing(summary.closing)
     if summary.received or summary.sent:
         click.echo(f"Received {count(summary.received, 'record')}, sent {count(summary.sent, 'record')}.")
     elif always and summary.locked_by is None:
@@ -106,6 +108,15 @@ def warn_locked(unopened: int, locked_by: str | None) -> None:
         )
     if unopened:
         say(f"{count(unopened, 'segment')} cannot be read yet: a device of yours that has the key passes it on")
+
+
+def warn_closing(closing: bool) -> None:
+    """Say on standard error that a kit, which may be a thief's, has closed the account."""
+    if closing:
+        say(
+            "a newer recovery kit has closed the account, and the relay ends it 30 days after that (`sealkeep devices --log`"
+            " says when); if you did not do it, take it back with your own, older kit: `sealkeep recover --remove-others`"
+        )
 
 
 def json_enrolled(enrolled: Enrolled | None) -> dict[str, Any] | None:

@@ -189,6 +189,11 @@ def locked_by(account: Account) -> str | None:
     return who(account, roster.signer_of_epoch(roster.epoch if roster.epoch not in account.epochs else 1))
 
 
+def is_closing(account: Account) -> bool:
+    """Whether the account is closed by a kit above which another ranks, and so can still be taken back (§5.4)."""
+    return account.roster.is_closed and not account.roster.close_is_final
+
+
 def _tell(account: Account, entry: Entry) -> RosterChange:
     roster = account.roster
     signer = entry.signer

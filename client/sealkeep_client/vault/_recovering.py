@@ -223,9 +223,12 @@ class _JoiningEntry:
         """The entry that follows this roster. Raises what the relay does wrong, `RefusedError`, and what the person who
         is to take a new kit raises."""
         holder, kit = self._holder, self._holder.kit
-        number = holder.log_in(roster).number
+        number = holder.key(roster).number
+        if roster.closed_by is not None and number >= roster.closed_by:  # ROS-09
+            raise RefusedError("closed", "the account was closed", status=410)
         if roster.is_closed and self._reclaiming is None:
             raise RefusedError("closed", "the account was closed; `--remove-others` takes it back", status=410)
+        holder.log_in(roster)
         check_heads(kit, roster, await holder.relay.heads())
         held = await self._thread.run(unlock_by_kit, roster, entries, await holder.wraps(), holder.keys)
         removed, recovery = [], None

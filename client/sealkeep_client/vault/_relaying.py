@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from sealkeep_client.engine import Sync, SyncReport, Verification
 from sealkeep_client.vault._core import Core
-from sealkeep_client.vault._devices import locked_by
+from sealkeep_client.vault._devices import is_closing, locked_by
 from sealkeep_client.vault._repair import Repairing
 from sealkeep_client.vault._types import OnProgress, RepairReport, SyncSummary, VerifyReport
 from sealkeep_protocol.errors import HistoryError
@@ -58,6 +58,7 @@ class Relaying:
             unopened=report.unopened,
             locked_by=locked_by(report.account),
             enrolled=enrolled,
+            closing=is_closing(report.account),
         )
 
     async def _sync(self, progress: OnProgress | None, writes: bool) -> SyncReport:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sealkeep_client.engine import name_device
 from sealkeep_client.vault._core import Core
-from sealkeep_client.vault._devices import locked_by, who
+from sealkeep_client.vault._devices import is_closing, locked_by, who
 from sealkeep_client.vault._types import Status
 
 
@@ -31,5 +31,6 @@ def read_status(core: Core) -> Status:
         unopened=store.sync.count_unopened(),
         locked_by=locked_by(account),
         removed_by=None if own.removed_at is None else who(account, account.roster.entry_signers[own.removed_at]),
+        closing=is_closing(account),
         unreadable=tuple(f"device {device}, seq {seq}: {code}" for device, seq, code in local.get("unreadable") or []),
     )

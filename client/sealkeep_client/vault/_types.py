@@ -116,7 +116,8 @@ class SyncSummary:
 
     `unopened` segments are kept until this device gets their key. `locked_by` names the device that changed the account's
     keys and gave this one none that opens: until another device mends that, nothing is sent. `enrolled` is set where this
-    home turned out to be a copy: it goes on under another device number.
+    home turned out to be a copy: it goes on under another device number. `closing`: a recovery kit has closed the account,
+    and until 30 days after that an older one can take it back.
     """
 
     received: int
@@ -127,6 +128,7 @@ class SyncSummary:
     unopened: int = 0
     locked_by: str | None = None
     enrolled: Enrolled | None = None
+    closing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +174,7 @@ class Checkpoint:
 class Status:
     """The vault at a glance. `waiting` counts records that are not on the relay yet; sizes are bytes, times ms.
 
-    `unopened` and `locked_by` are as in `SyncSummary`; `removed_by` names who removed this device from the account.
+    `unopened`, `locked_by` and `closing` are as in `SyncSummary`; `removed_by` names who removed this device from the account.
     """
 
     relay: str
@@ -191,6 +193,7 @@ class Status:
     unopened: int = 0
     locked_by: str | None = None
     removed_by: str | None = None
+    closing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,7 +214,7 @@ async def test_a_thief_who_writes_while_being_removed(theft: Theft) -> None:
 
 
 async def test_a_thief_who_never_stops_writing(theft: Theft, monkeypatch: pytest.MonkeyPatch) -> None:
-    """P7, ROS-12: a segment before every attempt does not hold a reclaim up, where the person gives up what comes meanwhile."""
+    """P7, ROS-12: a segment before every attempt holds no reclaim up, where the person gives up what comes meanwhile."""
     honest = HttpRelay.append_roster
     attempts = 0
 

@@ -116,6 +116,16 @@ def test_remove_as_json_and_with_a_new_kit(homes: Path, sealkeep: Sealkeep) -> N
     assert sealkeep(homes / "laptop", "kit", "verify", "--kit", new).status == 0
 
 
+def test_what_a_removed_device_added_goes_too_though_the_removal_syncs_first(homes: Path, sealkeep: Sealkeep) -> None:
+    """ROS-20: what counts is what the person knew; the sync that looks for a name shows him nothing."""
+    thiefs = homes / "thiefs.txt"
+    assert sealkeep(homes / "laptop", "kit", "replace", "--kit", thiefs).status == 0
+    for name in ("spy", "mole"):
+        assert sealkeep(homes / name, "recover", "--kit", thiefs, "--name", name).status == 0
+    said = sealkeep(homes / "phone", "remove", "laptop", "spy", "--kit", homes / "new.txt", "--json")
+    assert [device["name"] for device in said.objects[0]["removed"]] == ["laptop", "spy", "mole"]
+
+
 def test_two_devices_of_one_name(homes: Path, sealkeep: Sealkeep) -> None:
     assert sealkeep(homes / "twin", "recover", "--kit", homes / "kit.txt", "--name", "laptop").status == 0
     said = sealkeep(homes / "phone", "remove", "laptop", "3")  # which the phone has not heard of yet

@@ -196,8 +196,8 @@ def recover_command(
     except (PeerError, RefusedError) as error:
         if remove_others and not discard and _goes_on_with_discard(error):
             say(
-                "if that is a device's doing, --discard takes the account back all the same, and gives up what it wrote from"
-                " there"
+                "if that is a device's doing, --discard takes the account back all the same, and gives up what it wrote"
+                " from there"
                 if isinstance(error, PeerError)
                 else "a device goes on writing; --discard takes the account back all the same, and gives up what it writes"
                 " meanwhile"

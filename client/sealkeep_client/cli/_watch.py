@@ -114,8 +114,9 @@ def warn_closing(closing: bool) -> None:
     """Say on standard error that a kit, which may be a thief's, has closed the account."""
     if closing:
         say(
-            "a newer recovery kit has closed the account, and the relay ends it 30 days after that (`sealkeep devices --log`"
-            " says when); if you did not do it, take it back with your own, older kit: `sealkeep recover --remove-others`"
+            "a newer recovery kit has closed the account, and the relay ends it 30 days after that (`sealkeep devices"
+            " --log` says when); if you did not do it, take it back with your own, older kit: `sealkeep"
+            " recover --remove-others`"
         )
 
 

@@ -86,9 +86,9 @@ class Changing:
         return self._session.account
 
     def run(self) -> Steps[Changed]:
-        """Append the entry. Raises `UsageError` for what no entry can say, `RefusedError` (`revoked`, `busy`, …; also where
-        what is to be added was removed again), peer errors, and `TransportError`: then nothing is known, and the same change
-        again finds out."""
+        """Append the entry. Raises `UsageError` for what no entry can say, `RefusedError` (`revoked`, `busy`, …; also
+        where what is to be added was removed again), peer errors, and `TransportError`: then nothing is known, and the same
+        change again finds out."""
         try:
             return (yield from self._run())
         except (RemovedError, AddedInVainError):

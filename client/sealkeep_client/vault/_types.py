@@ -174,7 +174,8 @@ class Checkpoint:
 class Status:
     """The vault at a glance. `waiting` counts records that are not on the relay yet; sizes are bytes, times ms.
 
-    `unopened`, `locked_by` and `closing` are as in `SyncSummary`; `removed_by` names who removed this device from the account.
+    `unopened`, `locked_by` and `closing` are as in `SyncSummary`; `removed_by` names who removed this device from the
+    account.
     """
 
     relay: str

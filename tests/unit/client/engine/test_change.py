@@ -319,7 +319,7 @@ def test_a_device_is_added_once(world: World) -> None:
 
 def test_a_device_that_was_removed_again_is_not_added(world: World) -> None:
     """ROS-04, VIE-05: whoever did not hear of its joining learns that it is out; nobody is accused."""
-    made, relay, phone, laptop = world
+    made, _, phone, laptop = world
     number, keys, record = made.next_device()
     made.devices[number] = keys
     wanted = Change(added=((record, "watch"),))

@@ -170,14 +170,22 @@ def _proven(finding: Finding) -> str:
             f" {named.device} than this one, which device {named.device} signed."
         )
     if finding.accused == "relay":
-        return f"the relay shows segment {place.seq} of device {place.device}, which it has refused by its signature."
+        shown = f"segment {place.seq} of device {place.device}"
+        return f"the relay has refused {shown} by its signature; it is shown all the same."
     return f"the keys of device {place.device} signed two different segments {place.seq}."
 
 
 def _meaning(finding: Finding) -> str:
+    author = finding.places[0].device if finding.places else None
     return {
-        "device": "Either that device runs twice (its home was copied), or somebody else has its keys.",
+        "device": (
+            "Either that device runs twice (its home was copied), or somebody else has its keys; or the relay had refused"
+            " one of the two: then that device can show the refusal, and it is the relay that lies."
+        ),
         "devices": "One of the two signed two histories, or says so wrongly.",
-        "relay": "An honest relay never does.",
+        "relay": (
+            f"An honest relay never shows it. But device {author} has both the segment and the refusal: this proves it to"
+            " those who know that they did not come from there."
+        ),
         "roster": "Whoever showed both to this account's devices has forked it.",
     }[finding.accused]

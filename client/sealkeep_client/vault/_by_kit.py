@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,6 +37,28 @@ class KitHolder:
         if info.identity != kit.identity:
             raise AuthenticationError("identity", "this is not the relay that the recovery kit names")
         return cls(relay, kit, PrivateKeys.of_recovery(kit.seed), info.incarnation)
+
+    @contextlib.asynccontextmanager
+    async def judging(self) -> AsyncIterator[None]:
+        """Believe a relay that denies the account or the kit only as far as its roster bears that out."""
+        try:
+            yield
+        except RefusedError as refused:
+            # REL-13: "On `revoked`, `closed` or `not-found` for its account a client MUST fetch the roster and believe the
+            # first only with its own removal in it, the second only with the `close` in it; all else is `rollback`."
+            if refused.code in ("revoked", "closed", "not-found") and not await self._bears_out(refused.code):
+                raise HistoryError(
+                    "rollback", "the relay denies this account or recovery kit, which its roster does not bear out"
+                ) from refused
+            raise
+
+    async def _bears_out(self, code: str) -> bool:
+        try:
+            _, roster = await self.roster()
+        except RefusedError as refused:
+            # A kit that has seen nothing but the genesis may be of an account that no relay was ever told of.
+            return (code, refused.code) == ("not-found", "not-found") and self.kit.roster[0] == 0
+        return roster.is_closed if code == "closed" else code == "revoked" and not self.find(roster).has_right
 
     async def roster(self) -> tuple[list[bytes], Roster]:
         """The account's entries, judged, and held against what the kit has seen. Raises peer errors."""
@@ -100,6 +123,12 @@ def check_heads(kit: RecoveryKit, roster: Roster, heads: Heads) -> None:
 async def verify_kit(relay: HttpRelay, kit: RecoveryKit) -> KitReport:
     """Prove what a kit opens, and change nothing. Raises peer errors where the relay changed or withholds something."""
     holder = await KitHolder.at(relay, kit)
+    async with holder.judging():
+        return await _verify(holder)
+
+
+async def _verify(holder: KitHolder) -> KitReport:
+    relay, kit = holder.relay, holder.kit
     entries, roster = await holder.roster()
     key = holder.find(roster)
     epochs: Mapping[int, EpochKeys] = {}
@@ -141,6 +170,12 @@ async def close_account(relay: HttpRelay, kit: RecoveryKit, *, now: Callable[[],
     Does nothing where it was closed before. Raises `RefusedError` and peer errors.
     """
     holder = await KitHolder.at(relay, kit)
+    async with holder.judging():
+        return await _close(holder, now)
+
+
+async def _close(holder: KitHolder, now: Callable[[], int]) -> int:
+    relay, kit = holder.relay, holder.kit
     failure: SealkeepError | None = None
     for _ in range(REBASES):
         _, roster = await holder.roster()

@@ -173,6 +173,14 @@ async def recover_home(
     else:
         joining = _Joining(sources.random(KEY_SIZE), sources.random(KEY_SIZE))
     entry = _JoiningEntry(holder, joining, name, sources, thread, reclaiming)
+    async with holder.judging():
+        return await _join(holder, entry, joining, home, unlock, thread)
+
+
+async def _join(
+    holder: KitHolder, entry: _JoiningEntry, joining: _Joining, home: Path, unlock: Unlock, thread: StoreThread
+) -> Store:
+    relay, kit = holder.relay, holder.kit
     failure: Exception | None = None
     for _ in range(REBASES):
         entries, roster = await holder.roster()

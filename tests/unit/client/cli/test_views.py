@@ -133,7 +133,7 @@ def test_evidence_of_every_kind(tmp_path: Path) -> None:
     refusal = relay.identity, relay.refusal(made, 1, one)
     cases = {
         "the keys of device 1 signed two different segments 2": headers,
-        "the relay shows segment 2 of device 1": Contradiction(
+        "the relay has refused segment 2 of device 1 by its signature": Contradiction(
             EvidenceKind.REFUSAL, (Place(1, 2),), (one.header,), refusal
         ),
         "they part at its change number 2": Contradiction(EvidenceKind.ROSTER, (), (twin.entries[2],)),
@@ -144,6 +144,9 @@ def test_evidence_of_every_kind(tmp_path: Path) -> None:
         assert said in result.output
         assert made.id.hex() in result.output
         assert (relay.identity.hex() in result.output) == (contradiction.refusal is not None)
+        # SEG-15: what a relay refused, the author has too, with the refusal: neither is accused for sure.
+        doubt = "device 1 has both" if contradiction.refusal else "that device can show the refusal"
+        assert (doubt in result.output) == (contradiction.kind is not EvidenceKind.ROSTER)
     view = made.fork()
     view.segments[1] = [twin_segment(made)]
     sealed = view.seal(2)

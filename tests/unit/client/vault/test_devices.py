@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sealkeep_client.kit import RecoveryKit
+from sealkeep_client.transport import HttpRelay
 from sealkeep_client.vault import RosterChange, SyncVault, Text, Vault
 from sealkeep_protocol.errors import AuthenticationError, HistoryError, RefusedError, UsageError
 from sealkeep_protocol.types import ObjectId, Seq
@@ -408,6 +409,43 @@ async def test_closing(person: Person, three: tuple[Vault, Vault, Vault]) -> Non
         await fresh.sync()
     assert caught.value.code == "closed"
     assert "of the phone" in await texts(fresh)
+
+
+@pytest.mark.parametrize("code", ["revoked", "closed", "not-found"])
+async def test_a_relay_that_denies_a_kit(
+    person: Person, three: tuple[Vault, Vault, Vault], monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    """REL-13: its roster, which it shows beside, does not bear that out; the person is not told to throw the kit away."""
+
+    async def denies(*_: Any, **__: Any) -> Any:
+        raise RefusedError(code, "no", status=403)
+
+    for route in ("wraps", "append_roster"):
+        with monkeypatch.context() as patch:
+            patch.setattr(HttpRelay, route, denies)
+            with pytest.raises(HistoryError, match="does not bear out"):
+                await person.recover("new")
+            with pytest.raises(HistoryError, match="does not bear out"):
+                await (Vault.verify_kit if route == "wraps" else Vault.close_account)(person.kit)
+    assert (await Vault.verify_kit(person.kit)).restores_all
+
+
+async def test_a_relay_that_lost_a_kits_account(
+    person: Person, three: tuple[Vault, Vault, Vault], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """REL-13, KEY-09: the kit has seen more than the genesis there; of the first kit that nobody can say."""
+
+    async def denies(*_: Any, **__: Any) -> Any:
+        raise RefusedError("not-found", "no such account", status=404)
+
+    kits: list[RecoveryKit] = []
+    await three[0].replace_kit(on_kit=kits.append)
+    monkeypatch.setattr(HttpRelay, "roster", denies)
+    with pytest.raises(HistoryError) as caught:
+        await Vault.verify_kit(kits[0])
+    assert caught.value.code == "rollback"
+    with pytest.raises(RefusedError, match="no such account"):
+        await Vault.verify_kit(person.kit)
 
 
 async def test_for_programs_with_threads(person: Person) -> None:

@@ -87,15 +87,15 @@ async def place(tmp_path: Path, relay: RelayProcess) -> AsyncIterator[Place]:
         yield Place(tmp_path, proxy, kit, Device(tmp_path / "laptop"))
 
 
+@pytest.mark.parametrize("in_hand", [False, pytest.param(True, marks=pytest.mark.long)])
 @pytest.mark.parametrize("taken", [False, True], ids=["before the relay has it", "before the answer"])
-async def test_kit_replace(place: Place, taken: bool) -> None:
+async def test_kit_replace(place: Place, taken: bool, in_hand: bool) -> None:
     """The new kit is in the person's hands before the roster is told of it; the same command again finishes, with it."""
-    command = ("kit", "replace", "--kit", str(place.new))
+    command = ("kit", "replace", "--kit", str(place.new), *(("--with", str(place.old)) if in_hand else ()))
     place.kill(place.laptop, *command, taken=taken)
     written = place.new.read_bytes()
     await place.check(taken=taken)
     if taken:
-        assert "Everything is in step." in place.laptop.run("sync")
         assert "is your recovery kit already" in place.laptop.run(*command)
     else:
         assert "The recovery kit is replaced." in place.laptop.run(*command)

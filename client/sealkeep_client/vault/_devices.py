@@ -118,22 +118,32 @@ class Devices:
         self, *, on_kit: OnKit | None, prepared: RecoveryKit | None, kit: RecoveryKit | None
     ) -> MembershipChange:
         change = Change(new_kit=True, by=self._signer(kit))
-        if prepared is not None:
-            own = PrivateKeys.of_recovery(prepared.seed).signing.public
-            roster = self._core.local.account.roster
-            for key in roster.recovery_keys:
-                if key.keys.signing == own:
-                    if key.number < roster.current_recovery_key.number:
-                        raise UsageError(
-                            "this recovery kit is an older one of the account: give the new one another name"
-                        )
-                    if change.by is not None and _has_right(roster, change.by):
-                        raise UsageError(
-                            "this recovery kit is in force already, and so is the old one: to end that takes a further new"
-                            " kit, under another name"
-                        )
-                    return MembershipChange(None, new_kit=False)
-        return await self._change(change, on_kit, prepared, None)
+        if prepared is None:
+            return await self._change(change, on_kit, None, None)
+        own = PrivateKeys.of_recovery(prepared.seed).signing.public
+        if self._is_there(own, change):
+            return MembershipChange(None)
+        # The entry of an earlier call, whose answer was lost, may be at the relay.
+        done = await self._change(change, on_kit, prepared, None, lambda account: _find(account.roster, own) is None)
+        if done.entry is None:
+            self._is_there(own, change)
+        return done
+
+    def _is_there(self, own: bytes, change: Change) -> bool:
+        """Whether a new kit was put in force already. Raises `UsageError` where that is not what was asked for."""
+        roster = self._core.local.account.roster
+        key = _find(roster, own)
+        if key is None:
+            return False
+        if key.number < roster.current_recovery_key.number:
+            raise UsageError("this recovery kit is an older one of the account: give the new one another name")
+        signer = None if change.by is None else _find(roster, change.by.signing.public)
+        if signer is not None and signer.has_right:
+            raise UsageError(
+                "this recovery kit is in force already, and so is the old one: to end that takes a further new kit, under"
+                " another name"
+            )
+        return True
 
     def _signer(self, kit: RecoveryKit | None) -> PrivateKeys | None:
         if kit is None:
@@ -143,7 +153,12 @@ class Devices:
         return PrivateKeys.of_recovery(kit.seed)
 
     async def _change(
-        self, change: Change, on_kit: OnKit | None, prepared: RecoveryKit | None, since: int | None
+        self,
+        change: Change,
+        on_kit: OnKit | None,
+        prepared: RecoveryKit | None,
+        since: int | None,
+        needed: Callable[[Account], bool] = lambda account: True,
     ) -> MembershipChange:
         core = self._core
         async with core.exclusive:
@@ -169,11 +184,12 @@ class Devices:
     def _begin(self, change: Change, since: int | None) -> Changing:
         local, sources = self._core.local, self._core.sources
         session = Session(local.account, local.known, local.refused)
-        return Changing(session, change, random=sources.random, time=sources.now(), since=since)
+        return Changing(session, change, random=sources.random, time=sources.now(), since=since, needed=needed)
 
 
-def _has_right(roster: Roster, kit: PrivateKeys) -> bool:
-    return any(key.has_right and key.keys.signing == kit.signing.public for key in roster.recovery_keys)
+def _find(roster: Roster, signing: bytes) -> RecoveryKey | None:
+    """The recovery key with this signing key; None where there is none."""
+    return next((key for key in roster.recovery_keys if key.keys.signing == signing), None)
 
 
 def who(account: Account, signer: Signer) -> str:

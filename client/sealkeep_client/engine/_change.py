@@ -94,9 +94,19 @@ class Changing:
         except (RemovedError, AddedInVainError):
             raise
         except RefusedError as refused:
-            if self._change.by is None or refused.code != "revoked":
+            if self._change.by is not None and refused.code == "revoked":
+                yield from self._confirm_kit(refused, self._change.by)
+            else:
                 yield from confirm_denial(self._session, refused)
             raise
+
+    def _confirm_kit(self, refused: RefusedError, kit: PrivateKeys) -> Steps[None]:
+        """REL-13 for the kit that signs: only the roster can say that it is worth nothing. Raises what is to be said."""
+        yield from follow_roster(self._session)
+        recovery_number(self._account.roster, kit)
+        raise HistoryError(
+            "rollback", "the relay denies this recovery kit, which its roster does not bear out"
+        ) from refused
 
     def _run(self) -> Steps[Changed]:
         sent: list[Composed] = []

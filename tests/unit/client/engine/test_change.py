@@ -362,6 +362,14 @@ def test_a_kit_in_hand_signs(world: World) -> None:
         phone.change(Change(by=made_keys("no kit")))
 
 
+def test_a_relay_that_denies_the_kit_in_hand(world: World) -> None:
+    """REL-13: its roster does not say so."""
+    made, relay, phone, _ = world
+    relay.spoil(AppendEntry, lambda action, answer: refusal_of("revoked"))
+    with refused(HistoryError, "rollback"):
+        phone.change(Change(removed=frozenset({2}), by=made.recovery(0)))
+
+
 def test_a_removed_device_changes_nothing(world: World) -> None:
     made, _, phone, laptop = world
     phone.change(removal(2))

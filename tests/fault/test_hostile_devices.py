@@ -20,7 +20,7 @@ from sealkeep_client.transport import HttpRelay
 from sealkeep_protocol import signed
 from sealkeep_protocol.errors import HistoryError, PeerError, RefusedError
 from sealkeep_protocol.hybrid_kem import KEM_KEY_SIZE, MLKEM_KEY_SIZE, WRAP_SIZE, wrap
-from sealkeep_protocol.roster import Roster, compose_change
+from sealkeep_protocol.roster import Removal, Roster, compose_change
 from sealkeep_protocol.segments import Head, Position, SealedSegment, SegmentClass, seal_segment, summarize
 from sealkeep_protocol.types import NO_ID, DeviceId, ObjectId, Seq
 from support.accounts import MadeAccount, refused
@@ -324,6 +324,31 @@ async def test_a_header_that_contradicts_what_everybody_was_shown(scene: Scene) 
     await scene.phone.sync()
     await scene.tablet.sync()
     assert await scene.texts(scene.tablet) == ["goes on", "one"]
+
+
+async def test_a_pin_that_nobody_can_reach(scene: Scene, tmp_path: Path, relay: RelayProcess) -> None:
+    """ROS-12, VIE-09: the copy route takes no removal of an honest device that pins what was never written: every device
+    would miss that for ever, and so would whoever comes with the kit."""
+    account = scene.account
+    roster, held = account.roster, list(account.epochs.values())
+    first = compose_change(
+        roster,
+        account.signer,
+        account.keys.signing,
+        held,
+        random=os.urandom,
+        removed=[Removal(2, 100, os.urandom(32), False)],
+    )
+    second = compose_change(first.roster, account.signer, account.keys.signing, [*held, first.keys], random=os.urandom)
+    with pytest.raises(RefusedError) as caught:
+        await scene.laptop._core.relay.copy_roster(
+            account.id, [(first.entry, [None] * len(first.wraps)), (second.entry, second.wraps)]
+        )
+    assert caught.value.code == "pinned"
+    async with await recovered(tmp_path / "new", scene.kit, relay.url, "new") as new:
+        await new.sync()
+        assert await scene.texts(new) == ["one"]
+    await scene.tablet.sync()
 
 
 async def test_an_account_is_taken_back_from_one_who_contradicts(

@@ -139,23 +139,26 @@ class StoreSuite:
             for n in (1, 2)
         ]
         with pytest.raises(ConflictError) as conflict:  # the last one keeps ROS-12
-            await store.copy_entries(one, 0, copies)
+            await store.copy_entries(one, 0, copies, may_lack=True)
         assert conflict.value.moved == "feed"
         assert await store.roster_head(one) == RosterHead(0, identifier(0))
         last = CopiedEntry(identifier(2), entry(2), [Wrap(2, 0, b"w2"), Wrap(2, 1, b"for 1")], [])
-        await store.copy_entries(one, 0, [copies[0], last])
+        with pytest.raises(ConflictError) as conflict:  # and so does every one where nothing was lost
+            await store.copy_entries(one, 0, [copies[0], last], may_lack=False)
+        assert conflict.value.moved == "feed"
+        await store.copy_entries(one, 0, [copies[0], last], may_lack=True)
         assert await store.roster_head(one) == RosterHead(2, identifier(2))
         assert await store.entries(one, 0, 9) == [entry(0), entry(1), entry(2)]
         assert [wrap.wrap for wrap in await store.wraps(one, 0)] == [b"w0", b"w1", b"w2"]
         assert [wrap.wrap for wrap in await store.wraps(one, 1)] == [b"for 1"]
         for expected in (None, 0, 1):
             with pytest.raises(ConflictError):
-                await store.copy_entries(one, expected, [last])
+                await store.copy_entries(one, expected, [last], may_lack=True)
 
     async def test_copied_entries_make_an_account(self, store: Store) -> None:
         """VIE-09"""
         copies = [CopiedEntry(identifier(n), entry(n), [Wrap(n, 0, b"w")], []) for n in (0, 1)]
-        await store.copy_entries(account(), None, copies)
+        await store.copy_entries(account(), None, copies, may_lack=True)
         assert await store.roster_head(account()) == RosterHead(1, identifier(1))
 
     async def test_a_pin_in_copied_entries_cuts_what_lies_beyond(self, store: Store) -> None:
@@ -166,10 +169,10 @@ class StoreSuite:
         for cut, fits in ((False, False), (True, True)):
             removal = CopiedEntry(identifier(1), entry(1), [], [Pin(DeviceId(1), Seq(1), identifier(1), cut)])
             if fits:
-                await store.copy_entries(one, 0, [removal, last])
+                await store.copy_entries(one, 0, [removal, last], may_lack=True)
             else:
                 with pytest.raises(ConflictError):
-                    await store.copy_entries(one, 0, [removal, last])
+                    await store.copy_entries(one, 0, [removal, last], may_lack=True)
         assert (await store.feed_head(one, DeviceId(1))).seq == 1
 
     async def test_what_was_refused_is_not_copied(self, store: Store) -> None:

@@ -226,7 +226,13 @@ class Accounts:
                 return state.roster.number
             copied, after = await self._judge_copies(account, state, items[len(here) :])
             try:
-                await self._store.copy_entries(account, None if state is None else state.roster.number, copied)
+                await self._store.copy_entries(
+                    account,
+                    None if state is None else state.roster.number,
+                    copied,
+                    # Segments can be lost only where there are none yet, and where a backup was put back.
+                    may_lack=state is None or self._store.restored is not None,
+                )
             except ConflictError as conflict:
                 if conflict.moved == "feed":
                     raise ProblemError("pinned", "The feeds here do not end where these entries say.") from None

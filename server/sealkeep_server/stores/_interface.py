@@ -249,10 +249,14 @@ class Store(Protocol):
         Raises `ConflictError`: `roster` where the head is another, `feed` where a pin does not hold.
         """
 
-    async def copy_entries(self, account: AccountId, expected: int | None, entries: Sequence[CopiedEntry]) -> None:
+    async def copy_entries(
+        self, account: AccountId, expected: int | None, entries: Sequence[CopiedEntry], *, may_lack: bool
+    ) -> None:
         """Store entries that follow number `expected` (None: the account is made), all or none.
 
-        Pins of all but the last may lie beyond their feed's head. Raises `ConflictError` as `create_account` and
+        With `may_lack`, pins of all but the last may lie beyond their feed's head.
+
+        Raises `ConflictError` as `create_account` and
         `append_entry` do.
         """
 

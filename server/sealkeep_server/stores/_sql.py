@@ -63,16 +63,19 @@ def append_entry(
     _insert_entry(tx, account, entry, wraps)
 
 
-def copy_entries(tx: Transaction, account: AccountId, expected: int | None, entries: Sequence[CopiedEntry]) -> None:
+def copy_entries(
+    tx: Transaction, account: AccountId, expected: int | None, entries: Sequence[CopiedEntry], may_lack: bool
+) -> None:
     # VIE-09: "A relay MUST take copied entries in one transaction or not at all, …"
     first, *others = entries
     for place, copied in enumerate(entries):
         if place == 0 and expected is None:
             create_account(tx, account, first.entry_id, first.entry, first.wraps)
             continue
-        # VIE-09: "… and keeps ROS-12; a pin in the entries before it may lie beyond the feed's head."
-        is_last = place == len(others)
-        pins = [pin for pin in copied.pins if is_last or _reached(tx, account, pin)]
+        # VIE-09: "… and keeps ROS-12; a pin in the entries before it may lie beyond the feed's head where they make the
+        # account, or the relay's store was restored."
+        strict = place == len(others) or not may_lack
+        pins = [pin for pin in copied.pins if strict or _reached(tx, account, pin)]
         append_entry(tx, account, copied.entry_id, copied.entry, copied.wraps, pins)
 
 

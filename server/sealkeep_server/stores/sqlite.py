@@ -164,7 +164,9 @@ class SqliteStore:
             done=done,
         )
 
-    async def copy_entries(self, account: AccountId, expected: int | None, entries: Sequence[CopiedEntry]) -> None:
+    async def copy_entries(
+        self, account: AccountId, expected: int | None, entries: Sequence[CopiedEntry], *, may_lack: bool
+    ) -> None:
         def done() -> None:
             last = entries[-1]
             self._roster_heads.put(account, RosterHead(last.entry.number, last.entry_id))
@@ -172,7 +174,8 @@ class SqliteStore:
                 self._feed_heads.drop((account, pin.device))
 
         await self._writer.submit(
-            partial(_sql.copy_entries, account=account, expected=expected, entries=entries), done=done
+            partial(_sql.copy_entries, account=account, expected=expected, entries=entries, may_lack=may_lack),
+            done=done,
         )
 
     async def wraps(self, account: AccountId, recipient: int) -> list[Wrap]:

@@ -14,7 +14,7 @@ from sealkeep_client.vault._kits import NewKits, mark
 from sealkeep_protocol.errors import UsageError
 from sealkeep_protocol.keys import PrivateKeys
 from sealkeep_protocol.primitives import KEY_SIZE
-from sealkeep_protocol.roster import Entry, EntryType, Roster, Signer
+from sealkeep_protocol.roster import Entry, EntryType, RecoveryKey, Roster, Signer
 
 OnKit = Callable[[RecoveryKit], None]
 
@@ -164,7 +164,7 @@ class Devices:
         async with core.exclusive:
             await self._register()
             kits = await core.in_store(lambda: self._new_kits(on_kit, prepared))
-            changing = await core.in_store(lambda: self._begin(change, since))
+            changing = await core.in_store(lambda: self._begin(change, since, needed))
             done: Changed = await core.drive(changing.run(), new_kit=kits.make)
             account = core.local.account
         return MembershipChange(
@@ -181,7 +181,7 @@ class Devices:
             core.store.sync.put(_HANDED_OUT, mark(seed))
         return NewKits(str(core.relay.url), on_kit, prepared, seed, core.sources.now, own)
 
-    def _begin(self, change: Change, since: int | None) -> Changing:
+    def _begin(self, change: Change, since: int | None, needed: Callable[[Account], bool]) -> Changing:
         local, sources = self._core.local, self._core.sources
         session = Session(local.account, local.known, local.refused)
         return Changing(session, change, random=sources.random, time=sources.now(), since=since, needed=needed)

@@ -6,20 +6,19 @@ import contextlib
 import gc
 import os
 import pickle
-import signal
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 
 def main() -> None:
-    # The terminal sends Ctrl-C to both; the parent decides what becomes of its worker.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Records make no cycles, and looking for some among hundreds of thousands costs a tenth of the work.
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
     calls, results = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    # What a library prints must not stand among the results.
-    os.dup2(2, 1)
+    # What a library reads or prints must not be of the calls, or stand among the results.
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, 0)
+    os.dup2(nowhere, 1)
     with contextlib.suppress(BrokenPipeError, EOFError):  # the parent is gone
         _serve(calls, results)
 
@@ -38,6 +37,8 @@ def _serve(calls: BinaryIO, results: BinaryIO) -> None:
                 outcome = True, function(*arguments)
                 if kind == "stream":
                     items, outcome = ((item,) for item in outcome[1]), (True, None)
+        except MemoryError:
+            return  # the parent may have more, once this process is gone
         except Exception as error:
             outcome = False, error
         pickle.dump(outcome, results, protocol=pickle.HIGHEST_PROTOCOL)

@@ -15,14 +15,18 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from pathlib import Path
 from typing import IO, Any, Final, Generic, Self, TypeVar
+
+if sys.platform == "linux":
+    import fcntl
 
 T = TypeVar("T")
 
 IN_FLIGHT: Final = 2
 """Calls that a worker has at most: one that runs, and one that is there when it ends. The others can be taken back."""
 
-_PIPE: Final = 1 << 20  # bytes: a result leaves the worker although nobody takes it yet
+_PIPE: Final = 1 << 20  # bytes
 _AHEAD: Final = 3  # items of a stream that are asked for before they are needed
 
 
@@ -131,17 +135,25 @@ class Worker:
     def _start(self) -> None:
         # -P: the working directory is no place to load code from.
         command = [sys.executable, "-P", "-m", "sealkeep_client.workers"]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         try:
-            process = subprocess.Popen(  # noqa: S603 - this very program
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pipesize=_PIPE, env=environment
+            # A group of its own: Ctrl-C on the terminal is for the parent, which decides what becomes of its worker. What
+            # the worker would say of a failure is not shown: the parent makes the call itself, and meets the same.
+            process = self._process = subprocess.Popen(  # noqa: S603 - this very program
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=_environment(),
+                process_group=0,
             )
-        except OSError:
+            for side, pipe in ((self._send, process.stdin), (self._receive, process.stdout)):
+                if pipe is not None:
+                    _widen(pipe)
+                threading.Thread(target=side, args=(pipe,), name="sealkeep-worker", daemon=True).start()
+        except (OSError, RuntimeError):  # no process, or no thread, is to be had
             self._lost = True
-            return
-        self._process = process
-        for side, pipe in ((self._send, process.stdin), (self._receive, process.stdout)):
-            threading.Thread(target=side, args=(pipe,), name="sealkeep-worker", daemon=True).start()
+            if self._process is not None:
+                self._process.kill()
 
     def _send(self, pipe: IO[bytes]) -> None:
         while call := self._take():
@@ -151,6 +163,8 @@ class Worker:
             except Exception as error:
                 # Nothing of it was sent; its place in the order of answers is not needed any more.
                 with self._change:
+                    if self._lost:
+                        break
                     self._sent.remove(future)
                 future.set_exception(error)
                 continue
@@ -202,9 +216,27 @@ class Worker:
             future.set_exception(WorkerLostError())
 
 
+def _environment() -> dict[str, str]:
+    """What the worker starts with: this process's environment without what is sealkeep's own (a passphrase, say), and its
+    places to load code from."""
+    own = {name: value for name, value in os.environ.items() if not name.upper().startswith("SEALKEEP_")}
+    entries: list[Any] = list(sys.path)  # whatever an app put there; imports pass over what is no text, too
+    return {**own, "PYTHONPATH": os.pathsep.join(entry for entry in entries if entry and isinstance(entry, str))}
+
+
+def _widen(pipe: IO[bytes]) -> None:
+    """Let a result leave the worker although nobody takes it yet, where the system allows it."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)
+
+
 def _can_have_one() -> bool:
-    """Whether there is a second core, and an interpreter that can be started (a frozen app has none)."""
-    if not sys.executable or getattr(sys, "frozen", False):
+    """Whether there is a second core, and an interpreter that can be started.
+
+    A frozen app has none, and where Python is embedded the executable is the whole program: it would start once more.
+    """
+    if getattr(sys, "frozen", False) or not Path(sys.executable or "").name.lower().startswith(("python", "pypy")):
         return False
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return cores > 1

@@ -6,15 +6,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from sealkeep_client.workers import Worker, WorkerLostError
 from sealkeep_protocol.errors import SourceError
-from support.worker_functions import broken_stream, locks, process_ids
+from support.worker_functions import broken_stream, called, locks, out_of_memory, process_ids
 
 
 @pytest.fixture
@@ -27,6 +29,12 @@ def worker() -> Iterator[Worker]:
 
 def pid_of(worker: Worker) -> int:
     return next(worker.stream(process_ids))
+
+
+def there(worker: Worker, function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function returns in the worker."""
+    (result,) = worker.stream(called, function, *arguments)
+    return result
 
 
 def test_a_worker_calls_functions_in_another_process(worker: Worker) -> None:
@@ -145,3 +153,58 @@ def test_a_worker_that_cannot_start_is_as_none(monkeypatch: pytest.MonkeyPatch) 
     with Worker() as worker:
         assert worker.submit(os.getpid).result() == os.getpid()
         assert not worker.enabled
+
+
+def test_a_worker_without_memory_is_lost(worker: Worker) -> None:
+    """The parent makes the call itself, and has its memory for that."""
+    with pytest.raises(WorkerLostError):
+        list(worker.stream(out_of_memory))
+    assert not worker.enabled
+
+
+def test_a_worker_inherits_no_passphrase_and_none_of_its_parents_channels(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SEALKEEP_PASSPHRASE", "correct horse")
+    with Worker() as worker:
+        if not worker.enabled:
+            pytest.skip("this machine has one core")
+        assert there(worker, os.getenv, "SEALKEEP_PASSPHRASE") is None
+        # What reads standard input reads nothing, where the calls would come from; Ctrl-C is for the parent alone.
+        assert there(worker, os.read, 0, 1) == b""
+        assert there(worker, os.getpgrp) != os.getpgrp()
+        for channel in (1, 2):
+            there(worker, os.write, channel, b"of the chat")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_is_no_interpreter_is_not_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where Python is embedded, `sys.executable` is the app."""
+    app = tmp_path / "app"
+    app.write_text(f"#!/bin/sh\ntouch {tmp_path / 'started'}\nexec sleep 60\n")
+    app.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(app))
+    with Worker() as worker:
+        assert worker.submit(os.getpid).result() == os.getpid()
+    assert not (tmp_path / "started").exists()
+
+
+def test_places_that_are_no_texts_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path, Path("/somewhere"), b"/else"])
+    with Worker() as worker:
+        assert worker.submit(int, "1").result() == 1
+        assert list(worker.stream(range, 3)) == [0, 1, 2]
+
+
+def test_without_a_thread_there_is_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with Worker() as worker:
+            assert worker.submit(os.getpid).result() == os.getpid()
+            assert not worker.enabled
+    assert not [
+        child for child in psutil.Process().children() if "sealkeep_client.workers" in " ".join(child.cmdline())
+    ]

@@ -80,6 +80,7 @@ from support.packing import DecodedBody, outgoing, weight_of
 
 T = TypeVar("T")
 CHAT = ConversationKey("telegram", "", "user:42")
+ENDLESS = 10_000  # questions of one run
 
 Spoil: TypeAlias = Callable[[Any, Any], Any]  # (action, the honest answer) → what is answered instead
 
@@ -447,7 +448,7 @@ class Device:
         answer: Any = None
         failure: SealkeepError | None = None
         self._decoding = []
-        while True:
+        for _ in range(ENDLESS):
             before = self.kept.copied()
             try:
                 action = steps.throw(failure) if failure is not None else steps.send(answer)
@@ -475,6 +476,7 @@ class Device:
                     answer = self.relay.answer(self.number, action)
                 except SealkeepError as error:
                     failure = error
+        raise AssertionError("the engine asks without end")
 
     def _store(self, action: Action) -> Any:
         kept = self.kept

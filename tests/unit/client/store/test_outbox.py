@@ -201,6 +201,19 @@ def test_a_change_while_sealed_waits_again(store: Store) -> None:
     assert store.outbox.waiting() == []
 
 
+def test_a_change_while_a_later_batch_is_out_waits_again(store: Store) -> None:
+    """Whoever reads ahead has the record as it was, also once an earlier batch of theirs is sealed."""
+    store.put(messages(1, 2), upload=LIVE)
+    first, second = store.outbox.batches(LIVE, limit=1)
+    store.outbox.add_pending(1, b"h", b"s", b"b", first.carried())
+    changed = replace(messages(2, 1)[0], pinned=True)
+    store.put([changed], upload=LIVE)
+    store.outbox.add_pending(2, b"h", b"s", b"b", second.carried())
+    batch = store.outbox.read(LIVE, limit=10)
+    assert batch is not None
+    assert batch.records == [changed]
+
+
 def test_batches_follow_each_other_and_may_be_carried_in_part(store: Store) -> None:
     """What a segment left of its batch waits on, before and behind what the next one took."""
     run = store.outbox.start_run()

@@ -130,6 +130,7 @@ def test_rank_equal_to_source_costs_next_to_nothing() -> None:
         pytest.param(b"\x7b\xff\xff\xff\xff\xff\xff\xff\xff", id="longer than can be"),
         pytest.param(b"\xa1\x18\x40\x61\xff", id="not UTF-8"),
         pytest.param(b"\xa1\x18\x40\xc0\x60", id="tag"),
+        pytest.param(b"\xa1\x18\x40\xc2\x41\x05", id="tag that stands for a plain number"),
         pytest.param(cbor2.dumps({64: cbor2.CBORTag(35, "(?i)[\0-\U0010ffff]")}), id="regular expression"),
         pytest.param(cbor2.dumps({64: 1.5}), id="float"),
         pytest.param(b"\xa1\x18\x40\xf9\x3c\x00", id="half float"),

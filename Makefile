@@ -30,7 +30,7 @@ PYTEST = $(PY) -m pytest --numprocesses=auto --dist=loadfile $(if $(DATA),--data
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-long bench attacks lint lock venv clean distclean
+.PHONY: help demo test test-long mutants bench attacks lint lock venv clean distclean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -41,8 +41,12 @@ demo: $(RUNTIME) $(PACKAGE) ## run the main job: relay, phone, laptop (EXPORT=pa
 test: lint ## lint, then all tests with branch coverage (DATA=dir, VECTORS=dir, ARGS=pytest options)
 	@HYPOTHESIS_PROFILE=quick $(PYTEST)
 
-test-long: lint ## the same with the long profiles
+test-long: lint ## the same with the long profiles, then the mutants
 	@HYPOTHESIS_PROFILE=long $(PYTEST) --long
+	@$(PY) tests/mutants/run.py
+
+mutants: $(DEV) $(PACKAGE) ## break the code on purpose and show which test sees it (MUTANT=name of one)
+	@$(PY) tests/mutants/run.py $(MUTANT)
 
 bench: $(DEV) $(PACKAGE) ## measure against the floors (EXPORT=path, needed); also writes build/bench.json
 	@test -n "$(EXPORT)" || { echo "make bench needs EXPORT=path/to/an/export" >&2; exit 2; }

@@ -474,7 +474,7 @@ class StoreSuite:
         process = subprocess.Popen(
             [sys.executable, str(support / "store_writer.py"), *engine.words],
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(support.parent)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(support.parent), *sys.path)))},
             text=True,
         )
         assert process.stdout is not None

@@ -18,6 +18,7 @@ from sealkeep_protocol.keys import EpochKeys, PrivateKeys
 from sealkeep_protocol.roster import RecoveryKey, Roster, Signer, compose_close
 
 REBASES: Final = 256  # entries of others in a row: more than a relay takes of a thief
+_DENIALS: Final = ("revoked", "closed", "signature", "not-found")
 CLOSING_DAYS: Final = 30  # §5.4
 
 
@@ -44,9 +45,11 @@ class KitHolder:
         try:
             yield
         except RefusedError as refused:
-            # REL-13: "On `revoked`, `closed` or `not-found` for its account a client MUST fetch the roster and believe the
-            # first only with its own removal in it, the second only with the `close` in it; all else is `rollback`."
-            if refused.code in ("revoked", "closed", "not-found") and not await self._bears_out(refused.code):
+            # REL-13: "On `revoked`, `closed`, `signature` or `not-found` for its account a client MUST fetch the roster,
+            # and believe the first only with its own removal in it, the second only with the `close` in it; a roster that
+            # is another one than was verified is `fork`, all else is `rollback`, but `signature` stands where the roster
+            # is the same."
+            if refused.code in _DENIALS and not await self._bears_out(refused.code):
                 raise HistoryError(
                     "rollback", "the relay denies this account or recovery kit, which its roster does not bear out"
                 ) from refused
@@ -58,7 +61,9 @@ class KitHolder:
         except RefusedError as refused:
             # A kit that has seen nothing but the genesis may be of an account that no relay was ever told of.
             return (code, refused.code) == ("not-found", "not-found") and self.kit.roster[0] == 0
-        return roster.is_closed if code == "closed" else code == "revoked" and not self.find(roster).has_right
+        if code == "closed":
+            return roster.is_closed
+        return code == "signature" or (code == "revoked" and not self.find(roster).has_right)
 
     async def roster(self) -> tuple[list[bytes], Roster]:
         """The account's entries, judged, and held against what the kit has seen. Raises peer errors."""

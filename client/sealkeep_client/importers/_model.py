@@ -22,9 +22,13 @@ from sealkeep_protocol.records import (
     SourceIdentity,
 )
 
+from ._source import Source
+
 DateOrder: TypeAlias = Literal["dmy", "mdy", "ymd"]
 
 BATCH = 2_000
+BATCH_CHARACTERS = 3 << 19
+"""Of the source, at which a batch ends however few messages it has: memory must not grow with what people write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +74,9 @@ class SourceMark:
 class Batch:
     """A stretch of an export, in the order of the file.
 
-    `left_out` names parts of the source that are no chat records and are not kept; `position` is how many bytes of
-    `Export.size` are read. Contacts and conversations come after the messages that name them.
+    `left_out` names parts of the source that are no chat records and are not kept; `characters` of the source were read for
+    it, and `position` bytes of `Export.size` up to its end. Contacts and conversations come after the messages that name
+    them.
     """
 
     contacts: list[Contact] = field(default_factory=list)
@@ -80,6 +85,7 @@ class Batch:
     marks: list[SourceMark] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    characters: int = 0
     position: int = 0
 
     def __len__(self) -> int:
@@ -91,6 +97,10 @@ class Batch:
             self.messages = list(self.messages)
         self.messages.append(message)
 
+    def is_full(self, size: int) -> bool:
+        """Whether it is time for the next one."""
+        return len(self) >= size or len(self.problems) >= size or self.characters >= BATCH_CHARACTERS
+
     def __bool__(self) -> bool:
         return bool(
             len(self.messages) or self.marks or self.contacts or self.conversations or self.problems or self.left_out
@@ -100,20 +110,22 @@ class Batch:
 class Export(ABC):
     """One recognised export: a file, or a file inside a zip.
 
-    `volatile` names the keys of an extension map that change from one export to the next without the message having
-    changed. They are kept with the first copy; a copy that differs in nothing else says nothing new.
+    `is_named` says whether another process finds it by its path. `volatile` names the keys of an extension map that change
+    from one export to the next without the message having changed. They are kept with the first copy; a copy that differs
+    in nothing else says nothing new.
     """
 
     app: ClassVar[str]
     volatile: ClassVar[frozenset[str]] = frozenset()
 
-    def __init__(self, path: str, size: int) -> None:
-        self.path = path
-        self.size = size
+    def __init__(self, source: Source) -> None:
+        self.path = source.path
+        self.size = source.size
+        self.is_named = source.is_named
 
     @abstractmethod
     def batches(self, size: int = BATCH) -> Iterator[Batch]:
-        """Read the export from its beginning, about `size` messages and marks at a time.
+        """Read the export from its beginning, about `size` messages and marks at a time, fewer where they are large.
 
         Raises `SourceError` as soon as the source proves not to be what it seemed: what was read before does not count.
         """

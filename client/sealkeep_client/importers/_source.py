@@ -61,9 +61,13 @@ class Stream:
 
 
 class Source(ABC):
-    """Something that can be opened again and again. `path` is for people, `parents` the names of what it lies in."""
+    """Something that can be opened again and again. `path` is for people, `parents` the names of what it lies in.
+
+    `is_named` says whether every process finds it, in every working directory: `/dev/stdin` is another file in each.
+    """
 
     path: str
+    is_named: bool
     name: str
     parents: tuple[str, ...]
     size: int
@@ -85,7 +89,7 @@ class FileSource(Source):
     """A file on disk."""
 
     def __init__(self, file: Path) -> None:
-        self.file = file
+        self.file, self.is_named = _named(file)
         self.path = str(file)
         self.name = file.name
         self.parents = (file.absolute().parent.name,)
@@ -105,7 +109,7 @@ class ZipSource(Source):
     """A member of a zip. The zip's own name is its outermost parent."""
 
     def __init__(self, archive: Path, member: zipfile.ZipInfo) -> None:
-        self.archive = archive
+        self.archive, self.is_named = _named(archive)
         self.member = member
         self.path = f"{archive}/{member.filename}"
         *folders, self.name = member.filename.split("/")
@@ -137,6 +141,15 @@ def members(archive: Path) -> list[ZipSource]:
             f"{archive}: this zip is damaged or cut short; download or export it again", path=str(archive)
         ) from error
     return [ZipSource(archive, info) for info in sorted(infos, key=lambda info: info.filename)]
+
+
+def _named(path: Path) -> tuple[Path, bool]:
+    """A path by which every process finds this file, and whether there is one: a deleted file still open has none."""
+    named = path.resolve()
+    try:
+        return (named, True) if named.samefile(path) else (path, False)
+    except OSError:
+        return path, False
 
 
 def unreadable(path: str, error: OSError) -> SourceError:

@@ -47,7 +47,7 @@ class TelegramExport(Export):
     app = APP
 
     def __init__(self, source: Source) -> None:
-        super().__init__(source.path, source.size)
+        super().__init__(source)
         self._source = source
 
     def batches(self, size: int = BATCH) -> Iterator[Batch]:
@@ -294,6 +294,7 @@ class _Walk:
                     if entry != damaged:
                         batch.problems.append(Problem(path, reader.line, "half a character: replaced"))
                 values, marks = chat.read(entry)
+                batch.characters += reader.length
                 if reader.length > SHORT:
                     whole, reason = bounded(columns_of([values])[0])
                     if reason:
@@ -311,7 +312,7 @@ class _Walk:
             self._taken += 1
             if marks:
                 batch.marks += marks
-            if len(rows) + len(batch.marks) >= size or len(batch.problems) >= size:
+            if len(rows) + len(batch.marks) >= size or batch.is_full(size):
                 yield self._flush()
                 batch, rows = self._batch, self._rows
         batch.conversations.append(_conversation(chat, head, is_left=is_left))

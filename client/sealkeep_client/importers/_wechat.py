@@ -69,7 +69,7 @@ class WeChatExport(Export):
     volatile = frozenset({"localId", "Status"})
 
     def __init__(self, source: Source) -> None:
-        super().__init__(source.path, source.size)
+        super().__init__(source)
         self._source = source
 
     def batches(self, size: int = BATCH) -> Iterator[Batch]:
@@ -82,7 +82,7 @@ class WeChatExport(Export):
                 reading.batch.problems.append(Problem(self.path, None, "holds no messages"))
             for row in all_rows:
                 reading.take(row)
-                if len(reading.batch.messages) >= size or len(reading.batch.problems) >= size:
+                if reading.batch.is_full(size):
                     reading.batch.position = stream.position
                     batch, reading.batch = reading.batch, Batch()
                     yield batch
@@ -173,6 +173,7 @@ class _Reading:
     def take(self, row: Row) -> None:
         """Add one row to the batch: a message or a problem."""
         line, cells, reason = row
+        self.batch.characters += sum(map(len, cells))
         if reason is None:
             reason = self._message(line, cells)
         if reason is not None:

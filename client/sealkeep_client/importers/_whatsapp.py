@@ -75,7 +75,7 @@ class WhatsAppExport(Export):
     app = APP
 
     def __init__(self, source: Source) -> None:
-        super().__init__(source.path, source.size)
+        super().__init__(source)
         self._source = source
         self._survey = _Survey(source)
         self._order = self._survey.evidence.order()
@@ -109,7 +109,7 @@ class WhatsAppExport(Export):
         with self._source.open() as stream:
             for number, raw in enumerate(stream.lines(), 1):
                 reading.take(number, raw)
-                if len(reading.batch.messages) >= size or len(reading.batch.problems) >= size:
+                if reading.batch.is_full(size):
                     reading.batch.position = stream.position
                     batch, reading.batch = reading.batch, Batch()
                     yield batch
@@ -205,6 +205,7 @@ class _Reading:
     def take(self, number: int, raw: bytes) -> None:
         """Read one line: it begins a message or continues the one before."""
         line, is_text = decode(raw, number)
+        self.batch.characters += len(line)
         if not is_text:
             self._problem(number, "not UTF-8: the broken characters are replaced")
         header = read_header(line)

@@ -43,23 +43,23 @@ def import_exports(
     paths: Sequence[Path],
     options: ImportOptions,
     report: Callable[[Progress], None],
-    *,
-    worker: bool,
+    worker: Worker,
 ) -> ImportReport:
     """Import all exports under `paths` in one transaction. Raises `SourceError`; the store is then as it was.
 
-    `worker` says whether a second process may read them.
+    Whoever closes `worker` meanwhile and has `report` raise, ends the import, whatever the worker waits for.
     """
     exports = open_exports([str(path) for path in paths], options=options)
-    is_large = sum(export.size for export in exports) >= _WORTH_A_WORKER
-    with Worker(enabled=worker and is_large) as beside:
+    total = sum(export.size for export in exports)
+    if total >= _WORTH_A_WORKER and all(export.is_named for export in exports):
         try:
             with store.transaction():
-                return _import(store, beside.stream(read_exports, exports, store.ids), exports, report)
+                return _import(store, worker.stream(read_exports, exports, store.ids), exports, report)
         except WorkerLostError:
             # Killed for its memory, say. Nothing was imported, and without it only the time is longer.
-            with store.transaction():
-                return _import(store, read_exports(exports, store.ids), exports, report)
+            report(Progress("importing", 0, total, 0))
+    with store.transaction():
+        return _import(store, read_exports(exports, store.ids), exports, report)
 
 
 def read_exports(exports: Exports, ids: RecordIds) -> Iterator[ReadBatch]:

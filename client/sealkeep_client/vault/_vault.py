@@ -52,6 +52,7 @@ from sealkeep_client.vault._types import (
     VerifyReport,
 )
 from sealkeep_client.vault._writing import Writing
+from sealkeep_client.workers import Worker
 from sealkeep_protocol.primitives import KEY_SIZE
 from sealkeep_protocol.records import ConversationType, SourceIdentity
 
@@ -325,9 +326,8 @@ class Vault:
         """
         chosen = options or ImportOptions()
         core = self._core
-        result = await core.long(
-            lambda report: import_exports(core.store, paths, chosen, report, worker=core.worker), progress
-        )
+        with Worker(enabled=core.worker) as worker:  # which also ends when nobody waits for the result any more
+            result = await core.long(lambda report: import_exports(core.store, paths, chosen, report, worker), progress)
         self._in_step.wake()
         return result
 

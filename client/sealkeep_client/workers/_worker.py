@@ -108,11 +108,10 @@ class Worker:
 
     def close(self) -> None:
         """End the process, whatever it does: its functions change nothing."""
-        process = self._process
-        if process is not None:
-            process.kill()
-            process.wait()
-        self._lose()
+        self._lose()  # nothing is started any more
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def __enter__(self) -> Self:
         return self

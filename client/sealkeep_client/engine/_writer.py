@@ -26,7 +26,7 @@ from sealkeep_client.engine._packing import Packed, Packer, seal_records
 from sealkeep_client.engine._session import BATCH, Session
 from sealkeep_protocol.errors import HistoryError, MalformedError, RefusedError
 from sealkeep_protocol.records import RecordIds
-from sealkeep_protocol.segments import SealedSegment
+from sealkeep_protocol.segments import SealedSegment, SegmentClass
 from sealkeep_protocol.statements import Receipt, verify_receipt, verify_refusal
 
 _REFUSALS: Final = 8  # in a row, before a relay is taken to refuse for ever
@@ -82,11 +82,15 @@ class Writer:
             offers: list[Offered] = yield PackOutbox(packer.weight, min(packer.bodies, BATCH - len(batch)))
             if not offers:
                 break
+            leaves = False
             for offered in offers:
                 packed: Packed = yield TakePacked()
-                if not packer.learn(packed, offered.records, offered.weight, more=offered.more):
+                # What the bodies before left of theirs waits behind this one, which then is not the last of its run.
+                more = offered.more or leaves
+                if not packer.learn(packed, offered.records, offered.weight, more=more):
                     break  # what is left is offered anew, in larger parts
-                sealed = self._seal_one(packed, offered, ids)
+                sealed = self._seal_one(packed, offered.segment_class, ids, last=not (packed.full or more))
+                leaves = leaves or packed.full
                 # SEG-12: "A device MUST persist a signed header with its summary and body before it sends it the first
                 # time, and send it again only identically, until it has a receipt or a refusal."
                 yield SavePending(sealed, packed.count, incarnation)
@@ -95,15 +99,15 @@ class Writer:
                 batch.append(sealed)
         return batch
 
-    def _seal_one(self, packed: Packed, offered: Offered, ids: RecordIds) -> SealedSegment:
+    def _seal_one(self, packed: Packed, segment_class: SegmentClass, ids: RecordIds, *, last: bool) -> SealedSegment:
         return seal_records(
             self._session.account,
             self._session.tail,
             packed,
-            offered.segment_class,
+            segment_class,
             ids,
             salt=self._random(32),
-            last=not (packed.full or offered.more),
+            last=last,
         )
 
     def _send(self, pending: Sequence[SealedSegment]) -> Steps[None]:

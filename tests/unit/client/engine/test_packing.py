@@ -211,6 +211,25 @@ def test_body_lengths_say_nothing_of_history() -> None:
     assert tablet.kept.read == phone.kept.written
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_what_bodies_of_changing_density_leave_makes_one_short_body(seed: int) -> None:
+    """§6.3: several bodies are offered at once, and each may leave records behind; only the last of the run is shorter."""
+    chosen = random.Random(seed)
+    made = MadeAccount()
+    relay = MemoryRelay(made)
+    phone = Device(1, made, relay)
+    records: list[Record] = []
+    for _ in range(12):
+        entropy = chosen.randrange(600)
+        for _ in range(chosen.randrange(250, 700)):
+            text = chosen.randbytes(entropy).hex() + " word" * (200 - entropy // 3)
+            records.append(message(len(records), text))
+    phone.queue(records)
+    phone.sync()
+    assert len(phone.kept.written) == len(records)
+    assert set(lengths(relay)[:-1]) == {MAX_BODY}
+
+
 def test_the_first_guess_may_be_far_too_low() -> None:
     """Records that compress very well: more of them are asked for, until the body is full or none is left."""
     made = MadeAccount()

@@ -230,7 +230,8 @@ class Messages:
         return changed, marks
 
     def _told(self, row: StoredMessage, before: MessageState, after: MessageState) -> tuple[MessageState, list[Mark]]:
-        """Care for what a message that waits to be sealed said, where something else took its place and is sealed instead.
+        """Care for what a message without a receipt said, where something else took its place and is sealed instead, now
+        or once the segment that has it is refused.
 
         A text is told to the others as a revision; what has no text is forgotten, so that nobody knows more than they.
         """
@@ -239,7 +240,7 @@ class Messages:
             return after, []
         mark = Mark(MarkType.REVISION, row.id, edited=was.edited, text=was.text, ranges=was.ranges)
         if was.text is not None:
-            return after, [mark] if self._outbox.holds(RecordKind.MESSAGE, row.n) else []
+            return after, [mark] if self._outbox.waits(RecordKind.MESSAGE, row.n) else []
         if self._outbox.will_carry(RecordKind.MESSAGE, row.n):
             gone = mark_identity(mark)[1]
             after = replace(after, others={key: content for key, content in after.others.items() if key != gone})

@@ -72,12 +72,17 @@ class Receipt(NamedTuple):
 class Outbox:
     """The outbox of one database. Its writes belong to a transaction; each opens one where there is none."""
 
-    __slots__ = ("_database", "_handed_out", "_reader")
+    __slots__ = ("_database", "_handed_out", "_pending", "_reader")
 
     def __init__(self, database: Database, reader: Reader) -> None:
         self._database = database
         self._reader = reader
         self._handed_out: list[Span] = []
+        self._pending: list[Span] | None = None  # what segments without an answer carry, once somebody asked
+
+    def forget(self) -> None:
+        """Drop what is remembered: the transaction that made it was rolled back."""
+        self._handed_out, self._pending = [], None
 
     # --- filling ------------------------------------------------------------------------------------------------------
 
@@ -112,6 +117,18 @@ class Outbox:
         if any(span.kind == kind and span.first <= number <= span.last for span in self._handed_out):
             return False
         return self.holds(kind, number)
+
+    def waits(self, kind: int, number: int) -> bool:
+        """Whether a record waits to be sealed, or is in a segment without an answer, which may be refused."""
+        if self.holds(kind, number):
+            return True
+        if self._pending is None:
+            found = self._database.rows("SELECT carried FROM pending")
+            self._pending = [span for (carried,) in found for span in _spans_of(carried)]
+        return any(
+            span.kind == kind and span.first <= number <= span.last and span.upload != UploadClass.FRONT
+            for span in self._pending
+        )
 
     def start_run(self) -> int:
         """A number for an import, whose records wait together."""
@@ -209,6 +226,7 @@ class Outbox:
                 "INSERT INTO pending VALUES (?, ?, ?, ?, ?)",
                 (seq, header, summary, body, cbor2.dumps([list(span) for span in carried])),
             )
+        self._pending = None
         taken = {span[:5] for span in carried}
         self._handed_out = [span for span in self._handed_out if span[:5] not in taken]
 
@@ -254,6 +272,7 @@ class Outbox:
 
     def settle(self, receipts: Iterable[Receipt]) -> None:
         """Drop pending segments that the relay holds, and keep the receipts, in one transaction."""
+        self._pending = None
         with self._database.transaction():
             for receipt in receipts:
                 self._database.write("DELETE FROM pending WHERE seq = ?", (receipt.seq,))
@@ -278,6 +297,7 @@ class Outbox:
 
     def _put_back(self, seq: int) -> None:
         """Have wait again what the segments from `seq` on carried."""
+        self._pending = None
         for (carried,) in self._database.rows("SELECT carried FROM pending WHERE seq >= ? ORDER BY seq", (seq,)):
             self._database.write_many(
                 "INSERT INTO outbox (kind, class, run, position, first, last) VALUES (?, ?, ?, ?, ?, ?)",
@@ -298,16 +318,6 @@ class Outbox:
         """The receipt of a segment of this device."""
         row = self._database.row("SELECT * FROM receipts WHERE seq = ?", (seq,))
         return None if row is None else Receipt(*row)
-
-    def is_uploaded(self, kind: int, number: int) -> bool:
-        """Whether a record neither waits nor is in a segment without an answer."""
-        if self.holds(kind, number):
-            return False
-        return not any(
-            span.kind == kind and span.first <= number <= span.last and span.upload != UploadClass.FRONT
-            for (carried,) in self._database.rows("SELECT carried FROM pending")
-            for span in _spans_of(carried)
-        )
 
 
 def _spans_of(carried: bytes) -> tuple[Span, ...]:

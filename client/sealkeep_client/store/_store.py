@@ -51,6 +51,7 @@ class Store:
         database.on_commit.append(self._tracker.committed)
         database.on_rollback += [
             self._tracker.rolled_back,
+            self.outbox.forget,
             self._entities.forget,
             self._messages.forget,
             self._marks.forget,
@@ -260,7 +261,7 @@ class Store:
     def is_uploaded(self, message: bytes) -> bool | None:
         """Whether a message (its id) neither waits nor is in a segment without an answer; None where it is not here."""
         row = self._messages.states.by_id(message)
-        return None if row is None else self.outbox.is_uploaded(RecordKind.MESSAGE, row.n)
+        return None if row is None else not self.outbox.waits(RecordKind.MESSAGE, row.n)
 
     def contact(self, key: ContactKey) -> Contact | None:
         """A contact by key."""

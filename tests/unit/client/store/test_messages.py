@@ -155,6 +155,32 @@ def test_what_a_received_copy_displaces_is_told(store: Store) -> None:
     ]
 
 
+def test_what_a_received_copy_displaces_in_a_segment_without_an_answer_is_told(store: Store) -> None:
+    """If that is refused, the row is sealed anew, with the other's text: then too nothing must be lost."""
+    store.put([HELLO], upload=LIVE)
+    batch = store.outbox.read(LIVE, limit=10)
+    assert batch is not None
+    store.outbox.add_pending(9, b"", b"", b"", batch.carried())
+    store.put([replace(HELLO, text="theirs", edited=2)], upload=None)
+    store.outbox.refuse(9, bytes(32), b"")
+    assert upload(store) == [
+        replace(HELLO, text="theirs", edited=2),
+        Mark(MarkType.REVISION, ID, text="hello"),
+    ]
+
+
+def test_what_a_received_copy_displaces_after_its_receipt_is_known(store: Store) -> None:
+    store.put([HELLO], upload=LIVE)
+    batch = store.outbox.read(LIVE, limit=10)
+    assert batch is not None
+    store.outbox.add_pending(9, b"", b"", b"", batch.carried())
+    assert store.is_uploaded(ID) is False
+    store.outbox.settle([Receipt(9, bytes(32), 1)])
+    assert store.is_uploaded(ID) is True
+    store.put([replace(HELLO, text="theirs", edited=2)], upload=None)
+    assert store.outbox.waiting() == []
+
+
 def test_a_later_edit_of_nothing_wins(store: Store) -> None:
     store.put([replace(HELLO, text=None, edited=1)], upload=LIVE)
     upload(store)

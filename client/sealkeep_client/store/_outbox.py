@@ -197,6 +197,11 @@ class Outbox:
         """The first records that wait in a class, at most `limit`; None where none waits. Takes nothing out."""
         return next(self.batches(upload, limit=limit, run=run), None)
 
+    def drop(self, upload: UploadClass, run: int) -> None:
+        """Forget what waits in a class and run, where reading it found that all its records are gone."""
+        with self._database.transaction():
+            self._database.write("DELETE FROM outbox WHERE class = ? AND run = ?", (upload, run))
+
     def _spans(self, upload: int, run: int | None) -> Iterator[Span]:
         # A page at a time: many single marks may wait, and a statement must not stay open while the caller writes.
         last = (-1, -1)  # position and first, which together name one range

@@ -281,6 +281,7 @@ class Local:
                 offers.append(Offered(segment_class, len(batch), batch.outgoing.weight, batch.more))
             if offers:
                 break
+            outbox.drop(waiting.upload, waiting.run)  # a tombstone has taken all of it
         return offers
 
     def _take_packed(self) -> Packed:

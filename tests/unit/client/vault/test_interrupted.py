@@ -209,3 +209,20 @@ async def test_many_pages_are_read_ahead(person: Person) -> None:
     tablet = await person.recover("tablet")
     assert (await tablet.sync()).segments_received == 70
     assert (await tablet.verify()).segments == 70
+
+
+async def test_what_a_tombstone_took_before_it_was_sent_waits_no_more(person: Person) -> None:
+    phone = await person.create()
+    chat = await phone.conversation("telegram:user:1")
+    record = await phone.append(chat, Text("recalled"))
+    await phone.sync()
+    store = phone._core.store
+    reaction, gone = (
+        Mark(MarkType.REACTION, record.id, key="👍", count=1),
+        Mark(MarkType.TOMBSTONE, record.id, reason=1),
+    )
+    await phone._core.in_store(lambda: store.put(marks=[reaction], upload=UploadClass.HISTORY, run=1))
+    assert (await phone.status()).waiting == 1
+    await phone._core.in_store(lambda: store.put(marks=[gone], upload=None))  # as another device sent it
+    assert (await phone.sync()).sent == 0
+    assert (await phone.status()).waiting == 0

@@ -25,6 +25,7 @@ _FULL_ENOUGH: Final = 0.9  # of the cap: filling closer costs more than the padd
 _AIM: Final = 0.965  # of the cap: a body that is too long is encoded again
 _FIRST_DENSITY: Final = 0.3  # packed bytes for each byte of records
 _BODIES: Final = 4  # packed at once
+_AT_ONCE: Final = 1 << 22  # bytes of their records: those that compress to nothing fill a body with megabytes
 _ATTEMPTS: Final = 16  # at most; one is usual
 _GUESSES: Final = 2  # of them, by density alone
 
@@ -64,7 +65,7 @@ class Packer:
     @property
     def bodies(self) -> int:
         """How many bodies may be packed at once: one, until it is known how dense they come out."""
-        return _BODIES if self._has_learnt else 1
+        return max(1, min(_BODIES, _AT_ONCE // self.weight)) if self._has_learnt else 1
 
     def learn(self, packed: Packed, offered: int, weight: int, *, more: bool) -> bool:
         """Note how dense a body came out for which `offered` records were given, of `weight` bytes together.

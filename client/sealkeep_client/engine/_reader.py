@@ -24,6 +24,7 @@ from sealkeep_protocol.roster import Roster
 from sealkeep_protocol.segments import VerifiedHeader
 
 _AHEAD: Final = 3  # segments whose contents may be decoded while those before are kept
+_AHEAD_BYTES: Final = 1 << 22  # of their contents together; a content is as long at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +181,7 @@ class Reader:
                 if checked.opened is not None:
                     yield Decode(checked.opened.content or b"")
             ahead.append((checked, taken.account))
-            if len(ahead) > _AHEAD:
+            while len(ahead) > _AHEAD or sum(_size(one) for one, _ in ahead) > _AHEAD_BYTES:
                 yield from self._keep_one(*ahead.popleft())
         while ahead:
             yield from self._keep_one(*ahead.popleft())
@@ -224,3 +225,8 @@ class Reader:
             ).proved_by(find_proof(verified, session.lookup, session.signed))
         if not session.account.rereads:
             raise HistoryError("replay", "the relay shows it a second time", device=item.device, seq=item.seq)
+
+
+def _size(checked: CheckedSegment | None) -> int:
+    """Bytes of the content that is being decoded."""
+    return len(checked.opened.content or b"") if checked is not None and checked.opened is not None else 0

@@ -12,7 +12,7 @@ from sealkeep_client.outgoing import Outgoing, Record
 from sealkeep_client.store._rows import StoredMessages
 from sealkeep_protocol.records import ConversationKey
 
-_FIRST_PAGE: Final = 256  # records that are read at once, before it is known how large they are
+_FIRST_PAGE: Final = 16  # records that are read at once, before it is known how large they are
 _PAGE: Final = 2_048  # and at most
 MESSAGE: Final = 3  # number of the messages' table (spec §7.1)
 

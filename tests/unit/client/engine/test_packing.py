@@ -7,12 +7,13 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealkeep_client.engine import MAX_LIVE_RECORDS, Offered, Packed, PackOutbox, pack
+from sealkeep_client.engine import MAX_LIVE_RECORDS, Action, Offered, Packed, PackOutbox, pack
 from sealkeep_client.engine._packing import Packer
 from sealkeep_client.outgoing import Record
 from sealkeep_protocol.padding import MAX_BODY, MAX_CONTENT, OVERHEAD, decompress
@@ -248,6 +249,34 @@ def test_the_first_guess_may_be_far_too_low() -> None:
     assert len(asked) > 2
     assert sorted(asked[:2]) == asked[:2]
     assert set(lengths(relay)[:-1]) <= {MAX_BODY}
+
+
+def test_megabytes_of_content_are_under_way_one_at_a_time() -> None:
+    """Large records that compress very well fill bodies by their contents: no side may hold several of them at once."""
+    made = MadeAccount(devices=2)
+    relay = MemoryRelay(made)
+    phone, tablet = Device(1, made, relay), Device(2, made, relay)
+    phone.queue([message(n, f"{n} " + "word " * 10_000) for n in range(330)])
+    at_once: dict[str, list[int]] = {"packed": [], "decoded": []}
+    offer, store = phone._pack_outbox, tablet._store
+
+    def offered(action: PackOutbox) -> list[Offered]:
+        offers = offer(action)
+        at_once["packed"].append(sum(one.weight for one in offers))
+        return offers
+
+    def stored(action: Action) -> Any:
+        answer = store(action)
+        at_once["decoded"].append(sum(map(len, tablet._decoding)))
+        return answer
+
+    phone._pack_outbox, tablet._store = offered, stored  # type: ignore[method-assign]
+    phone.sync()
+    tablet.sync()
+    assert tablet.kept.read == phone.kept.written
+    assert len(relay.log) > 3
+    assert max(at_once["packed"]) <= MAX_CONTENT
+    assert MAX_CONTENT // 2 < max(at_once["decoded"]) <= 2 * MAX_CONTENT
 
 
 def test_front_bodies_are_multiples_of_64_kib() -> None:

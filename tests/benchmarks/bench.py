@@ -43,7 +43,6 @@ from benchmarks.many_epochs import run_many_epochs
 from support.clients import write_telegram
 from support.relay import RelayProcess
 
-FLOOR_RUNS = 3
 BATCH = 4_000
 BODY = 8_000  # messages that fill a body
 MIB = 1 << 20
@@ -271,7 +270,7 @@ def insert(
     connection.execute(f"PRAGMA cipher = '{CIPHER}'")
     connection.execute(f"PRAGMA key = 'raw:{bytes(32).hex()}'")
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    connection.execute(SETTINGS)
+    connection.execute(SETTINGS).fetchall()  # apsw runs what follows a row only when that is read
     connection.execute(SCHEMA)
     with connection:
         connection.executemany("INSERT INTO contacts VALUES (?, ?, ?)", people)

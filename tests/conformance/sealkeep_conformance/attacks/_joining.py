@@ -200,7 +200,7 @@ RECOVERY: Final = (
         "kit-denied",
         "denies to know the account",
         lambda _: [f.Deny("not-found")],
-        Refused("not-found"),
+        Found("rollback"),
         routes=("roster",),
     ),
     _by_kit(

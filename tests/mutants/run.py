@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.mutants import PATCHES, ROOT, Mutant, MutantError, mutants
 
 SECONDS: Final = 300  # for one mutant
-JOBS: Final = min(2, os.cpu_count() or 1)
+JOBS: Final = 2
 _COPIED: Final = ("protocol", "server", "client", "demo", "spec", "docs", "tests")
 _IMPORTED: Final = ("protocol", "server", "client", "tests", "tests/conformance")
 _PASSED, _FAILED = 0, 1  # pytest's exit statuses that say something about a mutant
@@ -55,6 +55,8 @@ class Copy:
     def __init__(self, tree: Path) -> None:
         self._tree = tree
         self._noted = tree.with_suffix(".noted")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopped = False
 
     @classmethod
     def make(cls, base: Path, count: int) -> list[Copy]:
@@ -101,7 +103,7 @@ class Copy:
         options = ["-q", "-p", "no:cacheprovider", "-p", "support.mutant_session", "--hypothesis-seed=0"]
         if stop:
             options.append("--exitfirst")
-        process = subprocess.Popen(
+        process = self._process = subprocess.Popen(
             [sys.executable, "-m", "pytest", *options, *tests],
             cwd=self._tree,
             env=environment,
@@ -111,9 +113,18 @@ class Copy:
             start_new_session=True,
         )
         try:
+            if self._stopped:  # before it was there to be ended
+                _end(process)
             return process.wait(seconds)
         finally:
+            self._process = None
             _end(process)
+
+    def stop(self) -> None:
+        """End what runs here now, and let nothing more run."""
+        self._stopped = True
+        if self._process is not None:
+            _end(self._process)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -161,7 +172,13 @@ def attempt_all(copies: Sequence[Copy], wanted: Sequence[Mutant], seconds: float
         return outcome
 
     with ThreadPoolExecutor(len(copies)) as pool:
-        return list(pool.map(one, wanted))
+        try:
+            return list(pool.map(one, wanted))
+        except BaseException:  # whoever stops this, stops what it runs
+            pool.shutdown(wait=False, cancel_futures=True)
+            for copy in copies:
+                copy.stop()
+            raise
 
 
 def fails_anyway(copy: Copy, outcomes: Iterable[Outcome], seconds: float) -> list[str]:
@@ -204,6 +221,7 @@ def main() -> int:
     except MutantError as error:
         print(f"mutants: {error}", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the copies go, too
     with tempfile.TemporaryDirectory(prefix="sealkeep-mutants-") as base:
         copies = Copy.make(Path(base), JOBS)
         outcomes = attempt_all(copies, wanted, arguments.seconds, console)
@@ -217,4 +235,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from support.mutants import PATCHES, ROOT, Hunk, Mutant, MutantError, mutants, parse
@@ -28,6 +30,18 @@ Tests: tests/unit/a.py tests/unit/b.py
 
 -second
  third
+"""
+
+
+CAUGHT = """KEY-06: A salt of any length is taken.
+Tests: tests/unit/protocol/test_sealing.py
+
+--- a/protocol/sealkeep_protocol/sealing.py
++++ b/protocol/sealkeep_protocol/sealing.py
+@@ -1,2 +1,2 @@
+-    if len(salt) != SALT_SIZE:
++    if len(salt) < 0:
+         raise ValueError("a salt is 32 bytes long")
 """
 
 
@@ -113,21 +127,11 @@ def test_an_unknown_name_is_refused() -> None:
 
 def test_a_run_tells_what_is_caught_from_what_survives(tmp_path: Path) -> None:
     """Only a test that fails on it catches a mutant; one that does not apply or cannot be imported proves nothing."""
-    caught = """KEY-06: A salt of any length is taken.
-Tests: tests/unit/protocol/test_sealing.py
-
---- a/protocol/sealkeep_protocol/sealing.py
-+++ b/protocol/sealkeep_protocol/sealing.py
-@@ -1,2 +1,2 @@
--    if len(salt) != SALT_SIZE:
-+    if len(salt) < 0:
-         raise ValueError("a salt is 32 bytes long")
-"""
     patches = {
-        "is-caught": caught,
-        "survives": caught.replace("if len(salt) < 0:", "if SALT_SIZE != len(salt):"),
-        "does-not-apply": caught.replace("raise ValueError", "raise KeyError"),
-        "does-not-run": caught.replace("if len(salt) < 0:", "if ("),
+        "is-caught": CAUGHT,
+        "survives": CAUGHT.replace("if len(salt) < 0:", "if SALT_SIZE != len(salt):"),
+        "does-not-apply": CAUGHT.replace("raise ValueError", "raise KeyError"),
+        "does-not-run": CAUGHT.replace("if len(salt) < 0:", "if ("),
     }
     for name, text in patches.items():
         (tmp_path / f"{name}.patch").write_text(text)
@@ -144,6 +148,33 @@ Tests: tests/unit/protocol/test_sealing.py
     assert "stand 0 times" in said["does-not-apply"]
     assert "did not run" in said["does-not-run"]
     assert done.stdout.endswith("1 of 4 mutants are caught.\n")
+
+
+def test_a_run_that_is_stopped_leaves_nothing_behind(tmp_path: Path) -> None:
+    """No copy, and no test that goes on in one."""
+    copies, patches = tmp_path / "copies", tmp_path / "patches"
+    copies.mkdir()
+    patches.mkdir()
+    (patches / "is-caught.patch").write_text(CAUGHT)
+    endless = CAUGHT.replace("if len(salt) < 0:", "if all(True for _ in iter(int, 1)):")
+    (patches / "runs-for-ever.patch").write_text(endless)
+    with subprocess.Popen(
+        [sys.executable, "-u", str(PATCHES / "run.py"), "--patches", str(patches)],
+        env={**os.environ, "TMPDIR": str(copies)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        assert run.stdout.readline().startswith("caught is-caught")
+        tests = psutil.Process(run.pid).children(recursive=True)
+        assert tests
+        run.terminate()
+        said = run.stderr.read()
+    assert (run.returncode, said) == (128 + signal.SIGTERM, "")
+    assert psutil.wait_procs(tests, timeout=30)[1] == []
+    assert list(copies.iterdir()) == []
 
 
 def test_a_run_that_does_not_see_the_copy_is_stopped(tmp_path: Path) -> None:

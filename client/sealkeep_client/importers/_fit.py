@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from sealkeep_protocol import cbor
-from sealkeep_protocol.records import MAX_RECORD, Message, Range, Value
+from sealkeep_protocol.records import MAX_RECORD, Contact, Conversation, Mark, Message, Range, Value
+
+Entity = TypeVar("Entity", Contact, Conversation)
 
 INT_MIN, INT_MAX = -(1 << 63), (1 << 63) - 1
 # Years 1 to 9999, as spec §7.3 has times.
@@ -17,6 +19,8 @@ MAX_DEPTH = 9  # levels of arrays and maps that stay a structure; what is deeper
 SHORT = 14_000  # characters of source that make less than a full record, whatever they are
 
 _ROOM = MAX_RECORD - 512  # bytes; the rest is for the numbers, and for how fields are laid out
+_MAX_NAME = 4_096
+_NAMED = 8  # parts of what had to give way
 _PLAIN = frozenset({str, bool, type(None)})
 
 
@@ -60,26 +64,65 @@ def bounded(message: Message) -> tuple[Message | None, str | None]:
     if _size(message) <= _ROOM:
         return message, None
     lost: list[str] = []
+    size, text_size = _size(message), _text_size(message)
     for name in ("extension", "details", "quote", "forwarded"):
         held: Mapping[str, Value] | None = getattr(message, name)
-        kept = dict(held or {})
         # The text comes first: it gives way only once all else takes less than half of the record.
-        while kept and _is_crowded(message):
-            largest = max(kept, key=lambda key: len(json.dumps(kept[key], ensure_ascii=False)))
-            del kept[largest]
-            lost.append(largest)
+        if held and _crowds(size, text_size):
+            kept, gone, size = _without_largest(held, size, max(_ROOM, text_size + _ROOM // 2))
+            lost += gone
             changed: dict[str, Any] = {name: kept or None}
             message = replace(message, **changed)
-    if message.ranges and _is_crowded(message):
+    if message.ranges and _crowds(_size(message), text_size):
         lost.append("formatting")
         message = replace(message, ranges=None)
+    if message.author_name and len(message.author_name) > _MAX_NAME and _size(message) > _ROOM:
+        lost.append("most of the author's name")
+        message = replace(message, author_name=message.author_name[:_MAX_NAME])
     if (excess := _size(message) - _ROOM) > 0 and message.text:
         text = message.text.encode()[: max(0, _text_size(message) - excess)].decode(errors="ignore")
         message = replace(message, text=text, ranges=_within(message.ranges, len(text)))
         lost.append(f"the text after {len(text)} characters")
     if _size(message) > _ROOM:
         return None, "longer than a record may be (64 KiB): left out"
-    return message, f"longer than a record may be (64 KiB): kept without {', '.join(lost)}"
+    return message, _told(lost)
+
+
+def bounded_entity(record: Entity) -> tuple[Entity | None, str | None]:
+    """The contact or conversation, without what makes it longer than a record may be, as `bounded`."""
+    size = _entity_size(record)
+    if size <= _ROOM:
+        return record, None
+    kept, lost, _ = _without_largest(record.extension or {}, size, _ROOM)
+    record = replace(record, extension=kept or None)
+    if _entity_size(record) > _ROOM:
+        return None, "longer than a record may be (64 KiB): left out"
+    return record, _told(lost)
+
+
+def mark_fits(mark: Mark) -> bool:
+    """Whether a mark is no longer than a record may be."""
+    return len(cbor.encode([mark.actor, mark.key, mark.text, mark.extension])) <= _ROOM
+
+
+def _without_largest(held: Mapping[str, Value], size: int, least: int) -> tuple[dict[str, Value], list[str], int]:
+    """A map without its largest values, so that of a record of `size` bytes at most `least` are left, if that suffices; the
+    keys that went, and the size that is left."""
+    kept, lost = dict(held), list[str]()
+    weights = {key: len(cbor.encode([key, value])) - 1 for key, value in held.items()}
+    for key in sorted(weights, key=weights.__getitem__, reverse=True):
+        if size <= least:
+            break
+        del kept[key]
+        lost.append(key)
+        size -= weights[key]
+    return kept, lost, size
+
+
+def _told(lost: Sequence[str]) -> str:
+    names = [name if len(name) <= 60 else f"{name[:60]}…" for name in lost[:_NAMED]]
+    more = [f"{len(lost) - _NAMED} more"] if len(lost) > _NAMED else []
+    return f"longer than a record may be (64 KiB): kept without {', '.join([*names, *more])}"
 
 
 def _size(message: Message) -> int:
@@ -90,9 +133,14 @@ def _size(message: Message) -> int:
     return len(cbor.encode([*parts, *maps, files]))
 
 
-def _is_crowded(message: Message) -> bool:
-    size = _size(message)
-    return size > _ROOM and size - _text_size(message) > _ROOM // 2
+def _entity_size(record: Contact | Conversation) -> int:
+    names = [getattr(record, name, None) for name in ("name", "remark", "alias", "avatar", "title")]
+    return len(cbor.encode([*record.key, *names, record.extension]))
+
+
+def _crowds(size: int, text_size: int) -> bool:
+    """Whether what is not the text has to give way, in a message of so many bytes with a text of so many."""
+    return size > _ROOM and size - text_size > _ROOM // 2
 
 
 def _text_size(message: Message) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 from sealkeep_protocol.errors import SourceError
 from sealkeep_protocol.records import Contact, ContactKey, Conversation, ConversationKey, ConversationType
 
-from ._fit import INT_MAX, INT_MIN, SHORT, bounded, fitted, whole_pairs
+from ._fit import INT_MAX, INT_MIN, SHORT, bounded, bounded_entity, fitted, mark_fits, whole_pairs
 from ._json import JsonReader
 from ._model import BATCH, Batch, Export, Problem
 from ._source import Source
@@ -245,7 +245,11 @@ class _Walk:
         for scope, names in authors.items():
             for author, (name, newest) in names.items():
                 known = saved.get(author) if scope == self._scope else None
-                self._batch.contacts.append(_contact(ContactKey(APP, scope, author), name, newest, known))
+                contact, reason = bounded_entity(_contact(ContactKey(APP, scope, author), name, newest, known))
+                if reason is not None:
+                    self._problem(None, f"a contact: {reason}")
+                if contact is not None:
+                    self._batch.contacts.append(contact)
 
     # --- chats
 
@@ -260,6 +264,7 @@ class _Walk:
             reader.skip()
             return
         head: dict[str, Any] = {}
+        late: list[str] = []  # keys that came when the conversation was told already
         has_messages = False
         for key in reader.object():
             if key == "messages" and reader.peek() == "[":
@@ -269,7 +274,11 @@ class _Walk:
                     head = heads[index] if index < len(heads) else head
                 yield from self._chat(dict(head), is_left=is_left)
             else:
-                head[key] = reader.value()
+                value = reader.value()
+                if has_messages and key not in head:
+                    late.append(f"{'left_chats' if is_left else 'chats'}.list.{key}")
+                head[key] = value
+        self._batch.left_out += late
         if not has_messages:
             self._chats += 1
             self._problem(reader.line, "a chat without messages: left out")
@@ -302,6 +311,10 @@ class _Walk:
                     if whole is None:
                         continue
                     values = values_of(whole)
+                    if marks and not all(mark_fits(mark.mark) for mark in marks):
+                        marks = [mark for mark in marks if mark_fits(mark.mark)]
+                        reason = "a reaction that is longer than a record may be (64 KiB): left out"
+                        batch.problems.append(Problem(path, reader.line, reason))
             except EntryError as error:
                 batch.problems.append(Problem(path, reader.line, f"{error}: left out"))
                 continue
@@ -315,7 +328,11 @@ class _Walk:
             if len(rows) + len(batch.marks) >= size or batch.is_full(size):
                 yield self._flush()
                 batch, rows = self._batch, self._rows
-        batch.conversations.append(_conversation(chat, head, is_left=is_left))
+        conversation, reason = bounded_entity(_conversation(chat, head, is_left=is_left))
+        if reason is not None:
+            self._problem(reader.line, f"a chat's own keys: {reason}")
+        if conversation is not None:
+            batch.conversations.append(conversation)
         if sum(map(len, self._authors.values())) > _MAX_AUTHORS:
             self._tell_authors()
 
@@ -344,7 +361,7 @@ def _conversation(chat: Chat, head: dict[str, Any], *, is_left: bool) -> Convers
     if is_left:
         rest["left"] = True
     conversation_type = _TYPES[known][1] if known in _TYPES else ConversationType.UNKNOWN
-    extension = {key: fitted(value) for key, value in rest.items() if len(json.dumps(value)) < _MAX_EXTENSION // 4}
+    extension = {key: fitted(value) for key, value in rest.items()}
     return Conversation(chat.key, title, int(conversation_type), chat.newest, extension or None)
 
 
@@ -359,7 +376,7 @@ def _contact(key: ContactKey, name: str | None, newest: int, saved: dict[str, An
     return Contact(
         key,
         name=(name or full or "")[:_MAX_NAME] or None,
-        alias=alias if type(alias) is str else None,
+        alias=alias if type(alias) is str and len(alias) <= _MAX_NAME else None,
         rank=newest,
-        extension=fields if len(json.dumps(fields)) <= _MAX_EXTENSION + 8_000 else None,
+        extension=fields or None,
     )

@@ -63,7 +63,7 @@ def read_text(text: Json, entities: Json) -> Text:
         return Text(text if type(text) is str else _plain(text), None, raw)
     joined, ranges, is_exact = read
     raw = {}
-    if entities is not None and not (is_exact and type(entities) is list):
+    if entities is not None and not (is_exact and type(entities) is list and str not in map(type, entities)):
         raw["text_entities"] = entities
     if not _says(text, parts):
         raw["text"] = text
@@ -117,7 +117,7 @@ def _says(text: Json, parts: list[Json]) -> bool:
     """Whether `text` is what the format makes of these parts: plain parts bare, one plain part alone as a string."""
     if parts is text:
         return True
-    bare = [part["text"] if part["type"] == "plain" else part for part in parts]
+    bare = [part["text"] if type(part) is dict and part["type"] == "plain" else part for part in parts]
     if len(bare) == 1 and type(bare[0]) is str:
         return bool(text == bare[0])
     return bool(text == bare)

@@ -29,7 +29,7 @@ from sealkeep_protocol.records import (
 )
 
 from ._csv import Row, rows
-from ._fit import bounded
+from ._fit import bounded, bounded_entity
 from ._model import BATCH, Batch, Export, Problem
 from ._places import Places
 from ._source import Source
@@ -52,7 +52,8 @@ OWN = "self"  # author of one's own lines where the export does not give one's w
 
 _FOLDER = re.compile(r"\A(?P<nick>.*)\((?P<wxid>[^()]+)\)\Z", re.DOTALL)
 _EPOCH = datetime(1970, 1, 1)  # naive: civil times are reckoned as if they were UTC
-_SHORT = 4_000  # characters of a content that fit into a record however often they stand in it
+_SHORT = 4_000  # characters of a row that fit into a record however often they stand in it
+_MAX_NAME = 4_096
 _MAX_TIME = 253_000_000_000  # seconds; the year 9987
 
 
@@ -233,7 +234,7 @@ class _Reading:
             details=read.details,
             extension=extension or None,
         )
-        if len(content) > _SHORT and message is not None:
+        if sum(map(len, cells)) > _SHORT and message is not None:
             message, reason = bounded(message)
             if message is None:
                 return "longer than a record may be (64 KiB)"
@@ -281,22 +282,34 @@ class _Reading:
         """The contacts and conversations of what was read."""
         for sender, (remark, nick, newest) in self._people.items():
             key = ContactKey(APP, "", sender)
-            self.batch.contacts.append(Contact(key, name=nick or None, remark=remark or None, rank=newest))
+            contact, reason = bounded_entity(
+                Contact(key, name=nick[:_MAX_NAME] or None, remark=remark[:_MAX_NAME] or None, rank=newest)
+            )
+            self._tell_reason("a contact", reason)
+            if contact is not None:
+                self.batch.contacts.append(contact)
         for peer, (conversation, talkers, newest) in self._chats.items():
             remark, nick, _ = self._people.get(peer, ("", "", 0))
             title = self._survey.nick or remark or nick or self._survey.source.stem
             talkers.discard("")
             received = self._survey.senders
             is_group = peer.endswith("@chatroom") or any(len(received.get(talker, ())) > 1 for talker in talkers)
-            self.batch.conversations.append(
+            told, reason = bounded_entity(
                 Conversation(
                     conversation,
-                    title,
+                    title[:_MAX_NAME],
                     int(ConversationType.GROUP if is_group else ConversationType.ONE_TO_ONE),
                     newest,
                     {"TalkerId": sorted(talkers)} if talkers else None,
                 )
             )
+            self._tell_reason("a chat", reason)
+            if told is not None:
+                self.batch.conversations.append(told)
+
+    def _tell_reason(self, what: str, reason: str | None) -> None:
+        if reason is not None:
+            self.batch.problems.append(Problem(self._path, None, f"{what}: {reason}"))
 
 
 def _cell(cells: list[str], index: int | None) -> str:

@@ -53,7 +53,7 @@ _APP_KINDS = {
     2001: Kind.MONEY,
     2003: Kind.MONEY,
 }
-_RECALLED = re.compile(r"撤回了(?:一条|成员.*的一条)消息|recalled a message|has been recalled")
+_RECALLED = re.compile(r"撤回了(?:一条|成员.{0,200}的一条)消息|recalled a message|has been recalled")
 _SENDER_LINE = re.compile(r"\A[\w@.-]{1,80}:\s*\n")
 
 # kind -> (role, paths of size, of duration and its unit in ms, of name)

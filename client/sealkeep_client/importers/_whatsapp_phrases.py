@@ -13,7 +13,8 @@ from sealkeep_protocol.records import Attachment, AttachmentState, Kind
 
 from ._whatsapp_words import ATTACHED, CALLS, DELETED, EDITED, IOS_OMITTED, OMITTED, POLLS
 
-_MARK = "[\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+_MARKS = "".join(map(chr, (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))))
+_MARK = f"[{_MARKS}]"
 
 
 def _either(phrases: Iterable[str]) -> str:
@@ -32,24 +33,22 @@ _ROLES = {
 }
 _OMITTED = re.compile(rf"{_MARK}*<{_either(OMITTED)}>(?:\n(?P<caption>.*))?", re.DOTALL)
 _VIEW_ONCE = re.compile(rf"{_MARK}*<?View once (?:voice message|photo|video|message) omitted>?", re.IGNORECASE)
-# iOS marks its phrases as its own, and writes the caption before them.
+# iOS marks its phrases as its own, and writes the caption before them. What stands before is looked at by hand: a pattern
+# that may begin anywhere, with a run of whatever length, takes the square of a body's length.
 _IOS_OMITTED = re.compile(
-    rf"(?P<caption>.*?){_MARK}+(?P<phrase>"
+    rf"{_MARK}(?P<phrase>"
     + "|".join(f"(?P<{role}>{_either(phrases)})" for role, phrases in IOS_OMITTED.items())
-    + ")",
-    re.DOTALL,
+    + r")\Z"
 )
 # The word in front of the name differs by language, the form does not.
-_IOS_ATTACHED = re.compile(
-    rf"(?P<caption>.*?){_MARK}+<[^\W\d][\w ]{{1,30}}\s?[:：]\s?(?P<name>[^<>/\\\n]{{1,250}}\.\w{{1,8}})>", re.DOTALL
-)
+_IOS_ATTACHED = re.compile(rf"{_MARK}<[^\W\d][\w ]{{1,30}}\s?[:：]\s?(?P<name>[^<>/\\\n]{{1,250}}\.\w{{1,8}})>\Z")
 # Android writes the name, a phrase in brackets, and the caption on the lines below.
 _ATTACHED = re.compile(
     rf"(?P<own>{_MARK}*)(?P<name>[^/\\\n]{{1,250}}\.\w{{1,8}}) \((?:(?P<known>{_either(ATTACHED)})|[^()\n]{{3,40}})\)"
     r"(?:\n(?P<caption>.*))?",
     re.DOTALL,
 )
-_EDITED = re.compile(rf"\s*{_MARK}*<{_either(EDITED)}\.?>\s*\Z")
+_EDITED = re.compile(rf"<{_either(EDITED)}\.?>\s*\Z")
 _DELETED = re.compile(rf"{_MARK}*(?:{_either(DELETED)}|This message was deleted by admin [^\n]{{1,200}})\.?\s*\Z")
 _CALL = re.compile(rf"{_MARK}*{_either(CALLS)}\b")
 _POLL = re.compile(rf"{_MARK}*{_either(POLLS)}\s?[:：]\s*\n")
@@ -87,7 +86,8 @@ def read_body(body: str) -> Phrase:
         return Phrase(Kind.TEXT, body)
     edited = None
     if ">" in body and (match := _EDITED.search(body)):
-        edited, body = body[match.start() :].strip(" \n\u200e"), body[: match.start()]
+        text = body[: match.start()].rstrip(_MARKS).rstrip()
+        edited, body = body[len(text) :].strip(" \n\u200e"), text
     found = _media(body)
     if found is None:
         found = Phrase(_kind(body), body.lstrip("\u200e\u200f"))
@@ -100,11 +100,11 @@ def _media(body: str) -> Phrase | None:
             return _missing(Kind.FILE, "media", body.partition("\n")[0], match["caption"] or "")
         if _VIEW_ONCE.fullmatch(body):
             return _missing(Kind.VIEW_ONCE, "media", body, "")
-        if "\u200e" in body and (match := _IOS_ATTACHED.fullmatch(body)):
-            return _attached(match["name"], match["caption"])
-    if (match := _IOS_OMITTED.fullmatch(body)) is not None:
+        if "\u200e" in body and (match := _IOS_ATTACHED.search(body)):
+            return _attached(match["name"], body[: match.start()].rstrip(_MARKS))
+    if (match := _IOS_OMITTED.search(body)) is not None:
         kind, role = next(_ROLES[name] for name in _ROLES if match[name])
-        return _missing(kind, role, match["phrase"], match["caption"])
+        return _missing(kind, role, match["phrase"], body[: match.start()].rstrip(_MARKS))
     if "(" in body and (match := _ATTACHED.fullmatch(body)) and (match["known"] or "\u200e" in match["own"]):
         return _attached(match["name"], match["caption"] or "")
     return None

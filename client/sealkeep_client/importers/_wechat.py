@@ -104,7 +104,8 @@ class _Survey:
             self._read(source, rows(stream, 1))
         folder = next((match for part in (source.stem, *source.parents[:1]) if (match := _FOLDER.match(part))), None)
         self.nick = folder["nick"] if folder else None
-        self.peers = {talker: self._peer(talker, folder["wxid"] if folder else None) for talker in self.senders}
+        self._wxid = folder["wxid"] if folder else None
+        self._peers = {talker: self._peer(talker) for talker in self.senders}
 
     def _read(self, source: Source, all_rows: Iterator[Row]) -> None:
         first = next(all_rows, None)
@@ -140,10 +141,13 @@ class _Survey:
                 f"{source.path}: not UTF-8; export it again, or save it as UTF-8 in a text editor", path=source.path
             )
 
-    def _peer(self, talker: str, wxid: str | None) -> str:
-        """Whom the lines of this talker are with."""
-        if wxid:
-            return wxid
+    def peer(self, talker: str) -> str | None:
+        """Whom the lines of this talker are with; None where only rows name him that the first pass read otherwise."""
+        return self._peers.get(talker) or self._wxid
+
+    def _peer(self, talker: str) -> str:
+        if self._wxid:
+            return self._wxid
         senders = self.senders[talker]
         if len(senders) == 1:
             return next(iter(senders))
@@ -194,7 +198,9 @@ class _Reading:
         if not _is_text(cells):
             return "not UTF-8"
         talker = _cell(cells, at.get("TalkerId"))
-        peer = self._survey.peers[talker]
+        peer = self._survey.peer(talker)
+        if peer is None:
+            return "not clear whose chat it is"
         sender = _cell(cells, at.get("Sender"))
         is_group = peer.endswith("@chatroom")
         if not sender and sent == "0" and not is_group and kind_number not in (10000, 10002):

@@ -163,6 +163,19 @@ def test_bad_rows_cost_one_line_each(tmp_path: Path, read: Any) -> None:
     assert len(batch.messages) == 14
 
 
+@pytest.mark.parametrize("folder", ["nick(wxid_a)", "plain"])
+def test_a_talker_of_a_row_inside_a_broken_one(tmp_path: Path, read: Any, folder: str) -> None:
+    """The first pass takes the row for a part of the quoted cell around it; the second, which wants columns, does not."""
+    (tmp_path / folder).mkdir()
+    path = _write(tmp_path / folder / "a.csv", _row(1_600_000_000, "x"))
+    inside = ",".join(map(str, _row(1_600_000_001, "y", talker=47)))
+    path.write_text(f'{path.read_text("utf-8")}"\n{inside}\n"\n', encoding="utf-8")
+    batch = read(path)
+    whose = folder != "plain"
+    assert [message.text for message in batch.messages] == (["x", "y"] if whose else ["x"])
+    assert ("not clear whose chat it is: left out" in [problem.reason for problem in batch.problems]) is not whose
+
+
 def test_unknown_columns_and_cells_are_kept(tmp_path: Path, read: Any) -> None:
     columns = (*WECHAT_COLUMNS, "MsgSvrID")
     path = _write(tmp_path / "a.csv", [*_row(1_600_000_000, "x"), "987", "more"], columns=columns)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Literal
 
 # Scripts without spaces between words, Hangul (endings grow together with their words) and pictographs.
 _PAIRED: Final = (
@@ -23,6 +23,8 @@ _RUN: Final = re.compile(f"[{_PAIRED}]+")
 # A Latin letter and what stands on it: "cafe" finds "café". Other scripts keep their marks, which there make other
 # letters.
 _ACCENTED: Final = re.compile("[\u00c0-\u024f\u1e00-\u1eff\u0300-\u036f]")
+_LONG: Final = 1_000
+_WORD: Final = re.compile(rf"\s+|\S{{1,{_LONG}}}")
 _ACCENTS: Final = re.compile("(?<=[a-z])[\u0300-\u036f]+")
 
 
@@ -30,10 +32,17 @@ def fold(text: str) -> str:
     """The text without differences of case, width and Latin accents."""
     if text.isascii():
         return text.lower()
-    folded = unicodedata.normalize("NFKC", text).casefold()
+    folded = _normal("NFKC", text).casefold()
     if _ACCENTED.search(folded):
-        folded = unicodedata.normalize("NFC", _ACCENTS.sub("", unicodedata.normalize("NFD", folded)))
+        folded = _normal("NFC", _ACCENTS.sub("", _normal("NFD", folded)))
     return folded
+
+
+def _normal(form: Literal["NFC", "NFD", "NFKC"], text: str) -> str:
+    """The text in a form of Unicode. A run of combining marks is sorted in the square of its length: long words are cut."""
+    if len(text) <= _LONG:
+        return unicodedata.normalize(form, text)
+    return _WORD.sub(lambda match: unicodedata.normalize(form, match[0]), text)
 
 
 def indexed(text: str) -> str:

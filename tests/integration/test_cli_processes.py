@@ -157,6 +157,23 @@ def test_a_pipe_that_closes_early(home: Path) -> None:
     assert stderr == b"" or b"Traceback" not in stderr
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_channels_that_are_closed(home: Path, tmp_path: Path, closed: str) -> None:
+    """What has nowhere to be said is not said; the rest is done. No file of the vault takes a channel's place."""
+    out = tmp_path / "out.jsonl"
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, "--home", home, "export", out, "--format", "jsonl"],
+        env=environment({"SEALKEEP_PASSPHRASE": SECRET}),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (done.stdout == b"") is (">&-" in closed.split())
+    assert out.read_bytes().count(b'"type":"record"') == 60
+
+
 def test_output_of_another_character_set(home: Path) -> None:
     done = run("--home", home, "search", "早安", "--limit", "1", PYTHONIOENCODING="latin-1")
     assert (done.returncode, done.stderr) == (0, "")

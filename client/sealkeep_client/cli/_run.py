@@ -17,6 +17,7 @@ from sealkeep_client.cli._output import say
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status. `arguments` are those of the process unless given."""
     sealkeep.debug = False
+    _fill_channels()
     _forgive_encodings()
     try:
         status = sealkeep.main(args=arguments, prog_name="sealkeep", standalone_mode=False)
@@ -35,6 +36,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         explanation = explain(error)
         say(*explanation.lines)
         return explanation.status
+
+
+def _fill_channels() -> None:
+    """Let nothing be opened, and written into, in the place of a standard channel that whoever calls has closed."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", errors="replace", closefd=False))
 
 
 def _forgive_encodings() -> None:

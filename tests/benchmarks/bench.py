@@ -308,7 +308,8 @@ class Peak:
             for task in Path("/proc/self/task").iterdir():
                 with contextlib.suppress(OSError):
                     for pid in map(int, (task / "children").read_text().split()):
-                        self._children[pid] = max(self._children.get(pid, 0), peak_of(pid))
+                        # The newest says all; before the child's program begins, what is read is its parent's.
+                        self._children[pid] = peak_of(pid)
 
     def end(self) -> float:
         """At least the sum that was there at any time."""

@@ -304,7 +304,7 @@ class Peak:
         self._thread.start()
 
     def _watch(self) -> None:
-        while not self._ended.wait(0.01):
+        while not self._ended.wait(0.1):
             for task in Path("/proc/self/task").iterdir():
                 with contextlib.suppress(OSError):
                     for pid in map(int, (task / "children").read_text().split()):

@@ -59,6 +59,8 @@ class JsonReader:
 
     def peek(self) -> str:
         """The next character that is no white space."""
+        if self._position < len(self._buffer) and (mark := self._buffer[self._position]) > " ":
+            return mark  # nearly always
         while True:
             match = _SPACE.match(self._buffer, self._position)
             if match is not None:

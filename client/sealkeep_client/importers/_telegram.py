@@ -15,7 +15,7 @@ from sealkeep_protocol.records import Contact, ContactKey, Conversation, Convers
 
 from ._fit import INT_MAX, INT_MIN, SHORT, bounded, bounded_entity, fitted, mark_fits, whole_pairs
 from ._json import JsonReader
-from ._model import BATCH, Batch, Export, Problem
+from ._model import BATCH, BATCH_CHARACTERS, Batch, Export, Problem
 from ._source import Source
 from ._telegram_entry import Chat, EntryError, MessageValues, columns_of, values_of
 
@@ -325,7 +325,11 @@ class _Walk:
             self._taken += 1
             if marks:
                 batch.marks += marks
-            if len(rows) + len(batch.marks) >= size or batch.is_full(size):
+            if (
+                len(rows) + len(batch.marks) >= size
+                or len(batch.problems) >= size
+                or batch.characters >= BATCH_CHARACTERS
+            ):
                 yield self._flush()
                 batch, rows = self._batch, self._rows
         conversation, reason = bounded_entity(_conversation(chat, head, is_left=is_left))

@@ -12,6 +12,7 @@ from sealkeep_client.store._batches import Found
 from sealkeep_client.store._changes import Tracker
 from sealkeep_client.store._database import Database, Row
 from sealkeep_client.store._outbox import Outbox, RecordKind
+from sealkeep_client.store._rows import dump_all
 from sealkeep_protocol.errors import StoreError
 from sealkeep_protocol.records import (
     Contact,
@@ -179,7 +180,7 @@ class Entities:
                 changed += 1
         if wanted:
             first = int(self._database.value("SELECT ifnull(max(n), 0) + 1 FROM contacts"))
-            rows = zip(count(first), wanted, map(cbor2.dumps, contacts_to_fields(list(wanted.values()))))
+            rows = zip(count(first), wanted, dump_all(contacts_to_fields(list(wanted.values()))))
             self._database.write_many("INSERT INTO contacts VALUES (?, ?, ?)", list(rows))
             if upload is not None:
                 self._outbox.add(RecordKind.CONTACT, upload, run, first, first + len(wanted) - 1)

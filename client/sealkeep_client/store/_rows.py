@@ -97,7 +97,7 @@ def message_rows(messages: Sequence[Message], ids: RecordIds) -> MessageRows:
         list(map(int, columns[9])),
         columns.get(10, none),
         texts,
-        _dump_all(_rests(given)),
+        dump_all(_rests(given)),
         [indexed(text) if text else None for text in texts],
     )
 
@@ -113,7 +113,7 @@ def rest_of(message: Message) -> bytes:
     return cbor2.dumps(_rests(MessageColumns.of([message]))[0])
 
 
-def _dump_all(items: Iterable[dict[int, Any]]) -> list[bytes]:
+def dump_all(items: Iterable[dict[int, Any]]) -> list[bytes]:
     """Each item's CBOR, by one encoder: making one for each takes five times as long as encoding."""
     file = BytesIO()
     encode, tell = cbor2.CBOREncoder(file).encode, file.tell

@@ -6,36 +6,19 @@ A worker reads the exports and makes rows of their messages, while this process 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from sealkeep_client.importers import Exports, ImportOptions, Problem, open_exports
-from sealkeep_client.store import MessageRows, Put, Store, UploadClass, message_rows
+from sealkeep_client.jobs import ReadBatch, read_exports
+from sealkeep_client.store import Put, Store, UploadClass
 from sealkeep_client.vault._types import ImportReport, Progress
 from sealkeep_client.workers import Worker, WorkerLostError
-from sealkeep_protocol.records import Contact, Conversation, Mark, RecordIds
 
 FRONT_FROM: Final = 5_000
 """New messages from which an import gets front segments (spec §6.3): about what fills one history segment."""
 
-_BATCH: Final = 4_000
 _WORTH_A_WORKER: Final = 4 << 20  # bytes of exports: fewer are read before a worker has started
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class ReadBatch:
-    """A stretch of all exports, ready for the store; `done` of `total` bytes are read with it."""
-
-    contacts: Sequence[Contact]
-    conversations: Sequence[Conversation]
-    rows: MessageRows
-    marks: Sequence[Mark]
-    volatile: frozenset[str]
-    problems: Sequence[Problem]
-    left_out: Sequence[str]
-    done: int
-    total: int
 
 
 def import_exports(
@@ -60,25 +43,6 @@ def import_exports(
             report(Progress("importing", 0, total, 0))
     with store.transaction():
         return _import(store, read_exports(exports, store.ids), exports, report)
-
-
-def read_exports(exports: Exports, ids: RecordIds) -> Iterator[ReadBatch]:
-    """Read exports. Touches nothing else, so that a worker can do it. Raises `SourceError`."""
-    total, done = sum(export.size for export in exports), 0
-    for export in exports:
-        for batch in export.batches(_BATCH):
-            yield ReadBatch(
-                batch.contacts,
-                batch.conversations,
-                message_rows(batch.messages, ids),
-                [mark.resolve(ids.source) for mark in batch.marks],
-                export.volatile,
-                batch.problems,
-                batch.left_out,
-                done + batch.position,
-                total,
-            )
-        done += export.size
 
 
 def _import(

@@ -35,9 +35,10 @@ from sealkeep_client.engine import (
     TakeDecoded,
     TakePacked,
 )
+from sealkeep_client.jobs import DecodedContent
 from sealkeep_client.store import FeedHead, KeptSegment, OutboxBatch, Receipt, Store, UploadClass
 from sealkeep_client.store import Head as StoredHead
-from sealkeep_client.vault._jobs import DecodedContent, Jobs
+from sealkeep_client.vault._jobs import Jobs
 from sealkeep_client.workers import Worker
 from sealkeep_protocol import cbor
 from sealkeep_protocol.errors import PeerError, StoreError

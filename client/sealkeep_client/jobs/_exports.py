@@ -1,0 +1,47 @@
+"""Reading exports, beside the process that stores them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sealkeep_client.importers import Exports, Problem
+from sealkeep_client.store import MessageRows, message_rows
+from sealkeep_protocol.records import Contact, Conversation, Mark, RecordIds
+
+_BATCH: Final = 4_000
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ReadBatch:
+    """A stretch of all exports, ready for the store; `done` of `total` bytes are read with it."""
+
+    contacts: Sequence[Contact]
+    conversations: Sequence[Conversation]
+    rows: MessageRows
+    marks: Sequence[Mark]
+    volatile: frozenset[str]
+    problems: Sequence[Problem]
+    left_out: Sequence[str]
+    done: int
+    total: int
+
+
+def read_exports(exports: Exports, ids: RecordIds) -> Iterator[ReadBatch]:
+    """Read exports. Touches nothing else, so that a worker can do it. Raises `SourceError`."""
+    total, done = sum(export.size for export in exports), 0
+    for export in exports:
+        for batch in export.batches(_BATCH):
+            yield ReadBatch(
+                batch.contacts,
+                batch.conversations,
+                message_rows(batch.messages, ids),
+                [mark.resolve(ids.source) for mark in batch.marks],
+                export.volatile,
+                batch.problems,
+                batch.left_out,
+                done + batch.position,
+                total,
+            )
+        done += export.size

@@ -155,6 +155,8 @@ class _Walk:
                 "export the chats again",
                 path=self._source.path,
             )
+        if self._rows:
+            yield self._flush()  # to be stored while there is still something to be made
         self._tell_account()
         self._tell_authors()
         yield self._flush()
@@ -245,9 +247,11 @@ class _Walk:
         for scope, names in authors.items():
             for author, (name, newest) in names.items():
                 known = saved.get(author) if scope == self._scope else None
-                contact, reason = bounded_entity(_contact(ContactKey(APP, scope, author), name, newest, known))
-                if reason is not None:
-                    self._problem(None, f"a contact: {reason}")
+                contact: Contact | None = _contact(ContactKey(APP, scope, author), name, newest, known)
+                if contact is not None and (known is not None or len(author) > _MAX_NAME):
+                    contact, reason = bounded_entity(contact)
+                    if reason is not None:
+                        self._problem(None, f"a contact: {reason}")
                 if contact is not None:
                     self._batch.contacts.append(contact)
 

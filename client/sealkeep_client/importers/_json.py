@@ -20,6 +20,7 @@ from ._source import CHUNK, Stream
 MAX_VALUE = 32 << 20  # characters of one value that is built whole
 
 _SPACE = re.compile(r"[ \t\r\n]*")
+_COMMA = re.compile(r"[ \t\r\n]*,[ \t\r\n]*")
 _HEX_ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*)\\x([0-9A-Fa-f]{2})")
 _OPEN_ESCAPE = re.compile(r"\\+(?:x[0-9A-Fa-f]?)?\Z")
 _ODD_ESCAPE = re.compile(r"\\(?:x|u[dD][89a-fA-F])")
@@ -99,6 +100,15 @@ class JsonReader:
         """Walk an array: at each step the caller reads exactly one value."""
         yield from self._walk("[", "]")
 
+    def values(self) -> Iterator[Any]:
+        """The values of an array, each built whole."""
+        for _ in self._walk("[", "]"):
+            yield self.value()
+            # What stands between two values of a long array, without the steps of the walk.
+            while (match := _COMMA.match(self._buffer, self._position)) and match.end() < len(self._buffer):
+                self._position = match.end()
+                yield self.value()
+
     def object(self) -> Iterator[str]:
         """Walk an object: at each key the caller reads exactly one value."""
         for _ in self._walk("{", "}"):
@@ -114,8 +124,8 @@ class JsonReader:
         """Read over the next value; long arrays and objects are not built."""
         opening = self.peek()
         if opening == "[":
-            for _ in self.array():
-                self.value()
+            for _ in self.values():
+                pass
         else:
             self.value()
 

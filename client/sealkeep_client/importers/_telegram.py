@@ -299,9 +299,8 @@ class _Walk:
             reader.skip()
             return
         batch, rows, size, path = self._batch, self._rows, self._size, self._source.path
-        for _ in reader.array():
+        for entry in reader.values():
             try:
-                entry = reader.value()
                 if reader.surrogates:
                     entry, damaged = whole_pairs(entry), entry
                     if entry != damaged:

@@ -1,7 +1,5 @@
-"""Pure calls that a worker may make. They stand apart from the vault, whose modules take longer to load than most of them
-take: a worker loads what it is asked for, each time that there is one."""
+"""Pure calls that a worker may make, a module for each.
 
-from sealkeep_client.jobs._contents import DecodedContent, decode_content
-from sealkeep_client.jobs._exports import ReadBatch, read_exports
-
-__all__ = ["DecodedContent", "ReadBatch", "decode_content", "read_exports"]
+They stand apart, and nothing is loaded here: a worker loads what it is asked for, each time that there is one, and the
+vault takes longer to load than most of these calls take.
+"""

@@ -1,6 +1,6 @@
 """Importing exports into the store: all of one call, or nothing of it.
 
-A worker reads the exports and makes rows of their messages, while this process puts the rows before into the store.
+A worker reads the exports, while this process puts what was read before into the store.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from sealkeep_client.importers import Exports, ImportOptions, Problem, open_exports
-from sealkeep_client.jobs import ReadBatch, read_exports
+from sealkeep_client.jobs.exports import ReadBatch, read_exports
 from sealkeep_client.store import Put, Store, UploadClass
 from sealkeep_client.vault._types import ImportReport, Progress
 from sealkeep_client.workers import Worker, WorkerLostError
@@ -57,7 +57,7 @@ def _import(
         put = put.plus(_take(store, batch, run))
         problems += batch.problems
         left_out += batch.left_out
-        messages += len(batch.rows)
+        messages += len(batch.messages)
         report(Progress("importing", batch.done, batch.total, messages))
     if put.added >= FRONT_FROM:
         store.outbox.queue_front(run)
@@ -75,7 +75,7 @@ def _take(store: Store, batch: ReadBatch, run: int) -> Put:
     """Put one batch; returns what became of its messages."""
     # Not counted: what an export says of contacts and conversations moves with its newest message.
     store.put(contacts=batch.contacts, conversations=batch.conversations, upload=UploadClass.HISTORY, run=run)
-    messages = store.put(batch.rows, upload=UploadClass.HISTORY, run=run, volatile=batch.volatile)
+    messages = store.put(batch.messages, upload=UploadClass.HISTORY, run=run, volatile=batch.volatile)
     # What is new about known messages changes them; marks themselves are no messages.
     news = store.put(marks=batch.marks, upload=UploadClass.HISTORY, run=run)
     return messages if messages.added else messages.plus(Put(changed=news.added + news.changed))

@@ -6,7 +6,7 @@ from collections import deque
 from typing import Final
 
 from sealkeep_client.engine import Packed, pack
-from sealkeep_client.jobs import DecodedContent, decode_content
+from sealkeep_client.jobs.contents import DecodedContent, decode_content
 from sealkeep_client.outgoing import Outgoing
 from sealkeep_client.store import OutboxBatch
 from sealkeep_client.workers import Task, Worker

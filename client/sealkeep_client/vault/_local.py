@@ -35,7 +35,7 @@ from sealkeep_client.engine import (
     TakeDecoded,
     TakePacked,
 )
-from sealkeep_client.jobs import DecodedContent
+from sealkeep_client.jobs.contents import DecodedContent
 from sealkeep_client.store import FeedHead, KeptSegment, OutboxBatch, Receipt, Store, UploadClass
 from sealkeep_client.store import Head as StoredHead
 from sealkeep_client.vault._jobs import Jobs

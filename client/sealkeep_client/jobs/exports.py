@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from typing import Final
 
 from sealkeep_client.importers import Exports, Problem
-from sealkeep_client.store import MessageRows, message_rows
-from sealkeep_protocol.records import Contact, Conversation, Mark, RecordIds
+from sealkeep_protocol.records import Contact, Conversation, Mark, MessageColumns, RecordIds
 
 _BATCH: Final = 4_000
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ReadBatch:
-    """A stretch of all exports, ready for the store; `done` of `total` bytes are read with it."""
+    """A stretch of all exports; `done` of `total` bytes are read with it."""
 
     contacts: Sequence[Contact]
     conversations: Sequence[Conversation]
-    rows: MessageRows
+    messages: MessageColumns
     marks: Sequence[Mark]
     volatile: frozenset[str]
     problems: Sequence[Problem]
@@ -36,7 +35,7 @@ def read_exports(exports: Exports, ids: RecordIds) -> Iterator[ReadBatch]:
             yield ReadBatch(
                 batch.contacts,
                 batch.conversations,
-                message_rows(batch.messages, ids),
+                batch.messages if isinstance(batch.messages, MessageColumns) else MessageColumns.of(batch.messages),
                 [mark.resolve(ids.source) for mark in batch.marks],
                 export.volatile,
                 batch.problems,

@@ -93,6 +93,11 @@ class EpochKeys:
         return self._derive("epoch-checkpoint")
 
     @property
+    def chunk_key(self) -> bytes:
+        """The parent of every chunk's own key (§12.1)."""
+        return self._derive("epoch-chunk")
+
+    @property
     def record_id_key(self) -> bytes:
         """Of the first epoch only (§3.4): it never rotates. Raises `ValueError` for another."""
         if self.number != 1:

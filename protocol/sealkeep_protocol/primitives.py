@@ -9,16 +9,21 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TypeAlias
 
 import nacl.bindings
 import nacl.exceptions
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from sealkeep_protocol import cbor
 from sealkeep_protocol.errors import AuthenticationError
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
 
 SUITE = 1
 KEY_SIZE = 32
@@ -27,11 +32,12 @@ TAG_SIZE = 16
 SIGNATURE_SIZE = 64
 
 _ZERO_NONCE = bytes(12)
+_BLOCK_SIZE = 64  # of the ChaCha20 keystream
 # The order of edwards25519's prime-order group (RFC 8032 §5.1).
 _GROUP_ORDER = (1 << 252) + 27742317777372353535851937790883648493
 
 
-def sha256(data: bytes) -> bytes:
+def sha256(data: Buffer) -> bytes:
     """SHA-256, 32 bytes."""
     return hashlib.sha256(data).digest()
 
@@ -56,17 +62,24 @@ def equal(left: bytes, right: bytes) -> bool:
     return hmac.compare_digest(left, right)
 
 
-def aead_seal(key: bytes, plaintext: bytes, associated: bytes) -> bytes:
+def aead_seal(key: bytes, plaintext: Buffer, associated: bytes) -> bytes:
     """ChaCha20-Poly1305 under a key that is used this once, hence with a nonce of zeros (§3.5). Adds 16 bytes."""
     return ChaCha20Poly1305(key).encrypt(_ZERO_NONCE, plaintext, associated)
 
 
-def aead_open(key: bytes, ciphertext: bytes, associated: bytes, *, nonce: bytes = _ZERO_NONCE) -> bytes:
+def aead_open(key: bytes, ciphertext: Buffer, associated: bytes, *, nonce: bytes = _ZERO_NONCE) -> bytes:
     """Open what `aead_seal` sealed. Raises `AuthenticationError` (`ciphertext`)."""
     try:
         return ChaCha20Poly1305(key).decrypt(nonce, ciphertext, associated)
     except (InvalidTag, ValueError) as error:
         raise AuthenticationError("ciphertext", "the ciphertext does not open with this key and context") from error
+
+
+def keystream(key: bytes, start: int, size: int) -> bytes:
+    """`size` bytes of the ChaCha20 keystream (RFC 8439 §2.4, nonce 0, counter from 0) from its byte `start` on."""
+    block, skipped = divmod(start, _BLOCK_SIZE)
+    encryptor = Cipher(ChaCha20(key, block.to_bytes(4, "little") + _ZERO_NONCE), mode=None).encryptor()
+    return encryptor.update(bytes(skipped + size))[skipped:]
 
 
 def x25519(private: bytes, public: bytes) -> bytes:

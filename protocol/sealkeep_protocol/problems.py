@@ -27,6 +27,7 @@ PROBLEMS: dict[str, Problem] = {
     "method": Problem(405, "This address has no such method."),
     "timeout": Problem(408, "The request came too slowly.", retryable=True),
     "gap": Problem(409, "The segment does not continue its feed."),
+    "chunks-missing": Problem(409, "Chunks that the segment uses are not there."),
     "fork": Problem(409, "Something else stands at this place already."),
     "epoch-stale": Problem(409, "The segment's epoch is not the current one."),
     "incarnation": Problem(409, "The relay's store is not the one of this cursor."),

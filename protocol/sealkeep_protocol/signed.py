@@ -12,7 +12,7 @@ from sealkeep_protocol.errors import AuthenticationError, MalformedError
 from sealkeep_protocol.primitives import HASH_SIZE, SIGNATURE_SIZE, SigningKey, sha256, verify_signature
 from sealkeep_protocol.types import ObjectId
 
-ObjectKind: TypeAlias = Literal["roster", "possession", "segment", "receipt", "refusal", "challenge", "login"]
+ObjectKind: TypeAlias = Literal["roster", "possession", "segment", "receipt", "refusal", "challenge", "login", "proof"]
 
 MAX_CORE = 65_536
 MAX_PAYLOAD = MAX_CORE + 65_536  # a core, and digests of up to 1,900 wraps

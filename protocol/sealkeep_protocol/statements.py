@@ -1,4 +1,5 @@
-"""What a relay signs, and what a device signs for it (spec §4, §6.6, §8.3): receipts, refusals, challenges, logins."""
+"""What a relay signs, and what a device signs for it (spec §4, §6.6, §8.3, §12.5): receipts, refusals, challenges,
+logins, storage proofs."""
 
 from __future__ import annotations
 
@@ -122,6 +123,42 @@ def verify_refusal(
     ):
         raise HistoryError("refusal", "the relay refuses a header without a newer roster to show for it")
     return refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The relay's word that it gave these answers to these challenges (spec §12.5).
+
+    `request` is the hash of the request's body, `answers` that of the encoded items before, one behind the other.
+    """
+
+    request: bytes
+    answers: bytes
+    incarnation: bytes
+
+    def sign(self, account: AccountId, key: SigningKey) -> bytes:
+        core = {0: SUITE, 1: self.request, 2: self.answers, 3: self.incarnation}
+        return signed.sign("proof", account, cbor.encode(core), key)
+
+
+def verify_proof(data: bytes, account: AccountId, identity: bytes, *, request: bytes, answers: bytes) -> Proof:
+    """Verify that this relay gave exactly these answers, to exactly this request.
+
+    Raises `AuthenticationError` (`identity`, `digest`) or `MalformedError`.
+    """
+    # FIL-17: "A device MUST … verify the signed object with the pinned identity; …"
+    try:
+        core = _verified_core(data, "proof", account, identity, keys=range(4))
+    except AuthenticationError as error:
+        raise AuthenticationError("identity", "the proofs are not signed by the relay's pinned identity") from error
+    proof = Proof(
+        octets(core[1], "the hash of a request"),
+        octets(core[2], "the hash of answers"),
+        octets(core[3], "an incarnation", size=INCARNATION_SIZE),
+    )
+    if proof.request != request or proof.answers != answers:
+        raise AuthenticationError("digest", "the relay signed other proofs than it gave")
+    return proof
 
 
 @dataclass(frozen=True, slots=True)

@@ -342,6 +342,7 @@ class MadeAccount:
         compressed: bool = False,
         summary: Summary | None = None,
         shown: Sequence[int] | None = None,
+        chunks: Sequence[bytes] = (),
         take: bool = True,
     ) -> SealedSegment:
         """Seal the next segment of a feed; with `take=False` the feed stays as it was."""
@@ -355,6 +356,7 @@ class MadeAccount:
             compress(content) if compressed else content,
             compressed=compressed,
             salt=self.random(32),
+            chunks=chunks,
         )
         if take:
             self.segments.setdefault(author, []).append(segment)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sealkeep_client.outgoing import Outgoing, Record
@@ -48,10 +48,17 @@ class DecodedBody:
 
     @property
     def records(self) -> int:
-        body = self.body
-        return len(body.contacts) + len(body.conversations) + len(body.messages) + len(body.marks)
+        return sum(self.body.counts.values())
 
     @property
     def times(self) -> Sequence[int]:
         times = [message.time for message in self.body.messages]
         return (min(times), max(times)) if times else ()
+
+    @property
+    def tables(self) -> Collection[int]:
+        return self.body.counts
+
+    @property
+    def newest_epoch(self) -> int:
+        return self.body.newest_epoch

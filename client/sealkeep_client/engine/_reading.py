@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,6 +32,14 @@ class Content(Protocol):
     @property
     def times(self) -> Sequence[int]:
         """First and last time of its messages, ms, or nothing."""
+
+    @property
+    def tables(self) -> Collection[int]:
+        """The numbers of the tables that it has, of those that this version knows."""
+
+    @property
+    def newest_epoch(self) -> int:
+        """The greatest epoch that a content record of it names, 0 where it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +79,14 @@ class CheckedSegment:
         if self.opened is None:
             raise ValueError("a segment that does not open has no content")
         try:
-            check_content(self.opened, content.records, content.times, device=header.device, seq=header.seq)
+            check_content(
+                self.opened,
+                content.records,
+                content.times,
+                header=header,
+                tables=content.tables,
+                newest_epoch=content.newest_epoch,
+            )
         except MalformedError as error:
             return self.unread(error)
         return ReadSegment(self.feed, self.header, self.summary, self.body, content)
@@ -136,10 +151,6 @@ def open_content(account: Account, verified: VerifiedHeader, summary: bytes, bod
     opened = open_segment(verified, account.id, account.epoch(header.epoch), summary=summary, body=body)
     records = decode_body(opened.content or b"", limit=MAX_CONTENT)
     times = [message.time for message in records.messages]
-    check_content(opened, count_records(records), times, device=header.device, seq=header.seq)
+    counts = records.counts
+    check_content(opened, sum(counts.values()), times, header=header, tables=counts, newest_epoch=records.newest_epoch)
     return records
-
-
-def count_records(body: Body) -> int:
-    """The number of records in all tables of a body, as its summary states it (§6.3)."""
-    return len(body.contacts) + len(body.conversations) + len(body.messages) + len(body.marks)

@@ -10,7 +10,7 @@ from sealkeep_client.engine._actions import CheckRecords, Progress, ReadChanges,
 from sealkeep_client.engine._following import judged
 from sealkeep_client.engine._pinned import check_pins_reached
 from sealkeep_client.engine._proof import find_proof
-from sealkeep_client.engine._reading import count_records, open_content, verify_item
+from sealkeep_client.engine._reading import open_content, verify_item
 from sealkeep_client.engine._session import Session, SignedHeaders, no_headers
 from sealkeep_client.engine._state import Account
 from sealkeep_protocol.errors import AuthenticationError, HistoryError, MalformedError, PeerError
@@ -121,7 +121,7 @@ class Verification:
             return
         if is_stored and (yield CheckRecords(body)):
             raise HistoryError("missing", "its records are not in this device's vault", **place)
-        self._records += count_records(body)
+        self._records += sum(body.counts.values())
 
     def _check_complete(self, fresh: Account) -> None:
         check_pins_reached(fresh, self._account.roster)

@@ -80,7 +80,10 @@ def range_fields(value: Range) -> Fields:
 def attachment_fields(value: Attachment) -> Fields:
     """An attachment; sizes in bytes, duration in ms."""
     name = _STATES.get(value.state)
-    return {**_attachment(value), "state": value.state if name is None else name}
+    line = {**_attachment(value), "state": value.state if name is None else name}
+    if value.root is not None:
+        line["root"] = value.root.hex()
+    return line
 
 
 def native_fields(value: NativeIdentity) -> Fields:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sealkeep_client.store import MessageRows, message_rows
 from sealkeep_protocol.padding import MAX_CONTENT
-from sealkeep_protocol.records import Contact, Conversation, Mark, MessageColumns, RecordIds, Unknown, decode_columns
+from sealkeep_protocol.records import (
+    Contact,
+    ContentRecord,
+    Conversation,
+    Mark,
+    MessageColumns,
+    Preview,
+    RecordIds,
+    Unknown,
+    decode_columns,
+)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -21,14 +31,15 @@ class DecodedContent:
     contacts: Sequence[Contact]
     conversations: Sequence[Conversation]
     marks: Sequence[Mark]
+    contents: Sequence[ContentRecord]
+    previews: Sequence[Preview]
     unknown: Unknown
     unknown_ids: dict[int, list[bytes]] | None
     times: Sequence[int]
     stamps: Sequence[int]  # of the hybrid clock
-
-    @property
-    def records(self) -> int:
-        return len(self.rows) + len(self.contacts) + len(self.conversations) + len(self.marks)
+    records: int  # of all tables
+    tables: Collection[int]
+    newest_epoch: int
 
 
 def decode_content(content: bytes, ids: RecordIds) -> DecodedContent:
@@ -42,6 +53,8 @@ def decode_content(content: bytes, ids: RecordIds) -> DecodedContent:
             2: [ids.conversation(conversation.key) for conversation in body.conversations],
             3: rows.ids,
             4: [ids.mark(mark) for mark in body.marks],
+            5: [ids.content(record) for record in body.contents],
+            6: [ids.preview(preview) for preview in body.previews],
         }
     columns = body.messages.columns if isinstance(body.messages, MessageColumns) else {}
     times = columns.get(4, ())
@@ -52,8 +65,13 @@ def decode_content(content: bytes, ids: RecordIds) -> DecodedContent:
         body.contacts,
         body.conversations,
         body.marks,
+        body.contents,
+        body.previews,
         body.unknown,
         unknown_ids,
         (min(times), max(times)) if times else (),
         stamps,
+        sum(body.counts.values()),
+        frozenset(body.counts),
+        body.newest_epoch,
     )

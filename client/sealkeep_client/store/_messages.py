@@ -37,6 +37,7 @@ from sealkeep_protocol.records import (
     Message,
     MessageState,
     encoded_size,
+    is_covered,
     join,
     mark_identity,
     view,
@@ -370,12 +371,24 @@ def _contents(target: bytes, state: MessageState) -> set[tuple[int | str | bytes
 
 
 def _missing(attachments: Sequence[Attachment], state: MessageState) -> tuple[Attachment, ...]:
-    """The attachments that a message does not have yet."""
+    """The attachments of a copy that its message does not have yet, and that would be shown beside those that it has."""
     if not attachments:
         return ()
-    shown = view(state)
-    known = {_digest(one) for one in (shown.message.attachments or () if shown else ())}
-    return tuple(one for one in attachments if _digest(one) not in known)
+    told: list[Message | Mark] = [mark for mark in state.marks.values() if mark.type == MarkType.SUPPLEMENT]
+    told += [state.message] if state.message else []
+    known = [one for each in told for one in each.attachments or ()]
+    digests = set(map(_digest, known))
+    contents = {(one.role, one.name, one.root) for one in known if one.root is not None}
+    # A placeholder says nothing new where something stored stands for it (spec §12.2); which other ones a source once had
+    # does not matter to that.
+    stored = [one for one in (*known, *attachments) if one.root is not None]
+    beside = (*stored, *(one for one in attachments if one.root is None))
+    return tuple(
+        one
+        for one in attachments
+        if _digest(one) not in digests
+        and not (is_covered(one, beside) if one.root is None else (one.role, one.name, one.root) in contents)
+    )
 
 
 def _digest(attachment: Attachment) -> tuple[int | str | bytes | None, ...]:

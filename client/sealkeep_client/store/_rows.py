@@ -49,8 +49,11 @@ _NUMBERS: Final = (
     24,
 )  # fields in a row's `rest`, in order
 _UNITS: Final = (1, 1_000, 60_000, 86_400_000)  # of spec §7.3's precisions, in milliseconds
-_ATTACHMENT: Final = tuple(field.name for field in fields(Attachment))
-_get_attachment = attrgetter(*_ATTACHMENT)
+_ATTACHMENT: Final = {
+    16 if field.name == "root" else number: field.name for number, field in enumerate(fields(Attachment), 1)
+}
+"""The fields of an attachment by the numbers of spec §7.5."""
+_get_attachment = attrgetter(*_ATTACHMENT.values())
 
 
 @dataclass(slots=True, repr=False)
@@ -217,7 +220,7 @@ def write_attachments(attachments: Iterable[Attachment]) -> list[dict[int, Any]]
     return [
         {
             number: int(value) if number == 9 else value
-            for number, value in enumerate(_get_attachment(part), 1)
+            for number, value in zip(_ATTACHMENT, _get_attachment(part), strict=True)
             if value is not None
         }
         for part in attachments
@@ -226,7 +229,7 @@ def write_attachments(attachments: Iterable[Attachment]) -> list[dict[int, Any]]
 
 def read_attachments(value: Iterable[dict[int, Any]]) -> tuple[Attachment, ...]:
     """Attachments of a stored array."""
-    return tuple(Attachment(**{_ATTACHMENT[number - 1]: part for number, part in item.items()}) for item in value)
+    return tuple(Attachment(**{_ATTACHMENT[number]: part for number, part in item.items()}) for item in value)
 
 
 def _tuples(value: Any) -> Any:

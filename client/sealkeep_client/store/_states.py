@@ -123,8 +123,7 @@ class States:
     def views(self, rows: Sequence[StoredMessage]) -> Iterator[tuple[bytes, MessageView]]:
         """(id, what is shown) of each row."""
         for row, state in zip(rows, self.states(rows), strict=True):
-            # A message that is its row alone is shown as it is; the general way takes digests.
-            shown = view(state) if row.flags else MessageView(state.message)  # type: ignore[arg-type]
+            shown = view(state)
             if shown is not None:
                 yield row.id, shown
 

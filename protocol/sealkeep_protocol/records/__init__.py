@@ -18,6 +18,8 @@ from sealkeep_protocol.records._fields import (
     contact_to_fields,
     contacts_from_fields,
     contacts_to_fields,
+    content_from_fields,
+    content_to_fields,
     conversation_from_fields,
     conversation_to_fields,
     encoded_size,
@@ -27,6 +29,8 @@ from sealkeep_protocol.records._fields import (
     message_to_fields,
     messages_from_fields,
     messages_to_fields,
+    preview_from_fields,
+    preview_to_fields,
 )
 from sealkeep_protocol.records._fold import MessageView, Reaction, View, fold, view
 from sealkeep_protocol.records._ids import MarkIdentity, RecordIds, mark_identity
@@ -45,6 +49,7 @@ from sealkeep_protocol.records._model import (
     AttachmentState,
     Contact,
     ContactKey,
+    ContentRecord,
     Conversation,
     ConversationKey,
     ConversationType,
@@ -56,6 +61,7 @@ from sealkeep_protocol.records._model import (
     Message,
     NativeIdentity,
     Precision,
+    Preview,
     Range,
     RangeType,
     SourceIdentity,
@@ -63,12 +69,17 @@ from sealkeep_protocol.records._model import (
     Value,
 )
 from sealkeep_protocol.records._order import OrderKey, conflict_key, order_key
+from sealkeep_protocol.records._shown import content_order, is_covered, preview_order, shown_attachments
 from sealkeep_protocol.records._table import MAX_RECORD
+from sealkeep_protocol.records._values import MAX_PICTURE, MAX_PIXELS, PREVIEW_TYPES
 
 __all__ = [
     "MAX_AHEAD",
+    "MAX_PICTURE",
+    "MAX_PIXELS",
     "MAX_RECORD",
     "MAX_RECORDS",
+    "PREVIEW_TYPES",
     "Attachment",
     "AttachmentState",
     "Body",
@@ -76,6 +87,7 @@ __all__ = [
     "Contact",
     "ContactKey",
     "Content",
+    "ContentRecord",
     "Conversation",
     "ConversationKey",
     "ConversationType",
@@ -93,6 +105,7 @@ __all__ = [
     "NativeIdentity",
     "OrderKey",
     "Precision",
+    "Preview",
     "Range",
     "RangeType",
     "Reaction",
@@ -109,6 +122,9 @@ __all__ = [
     "contact_to_fields",
     "contacts_from_fields",
     "contacts_to_fields",
+    "content_from_fields",
+    "content_order",
+    "content_to_fields",
     "conversation_from_fields",
     "conversation_to_fields",
     "decode_body",
@@ -116,6 +132,7 @@ __all__ = [
     "encode_body",
     "encoded_size",
     "fold",
+    "is_covered",
     "join",
     "join_contacts",
     "join_conversations",
@@ -129,5 +146,9 @@ __all__ = [
     "messages_from_fields",
     "messages_to_fields",
     "order_key",
+    "preview_from_fields",
+    "preview_order",
+    "preview_to_fields",
+    "shown_attachments",
     "view",
 ]

@@ -13,8 +13,8 @@ from operator import sub
 from typing import Any, Final, NamedTuple, Self, overload
 
 from sealkeep_protocol.errors import MalformedError
-from sealkeep_protocol.records._fields import CONTACTS, CONVERSATIONS, MARKS, MESSAGES
-from sealkeep_protocol.records._model import Contact, Conversation, Mark, Message
+from sealkeep_protocol.records._fields import CONTACTS, CONTENTS, CONVERSATIONS, MARKS, MESSAGES, PREVIEWS
+from sealkeep_protocol.records._model import Contact, ContentRecord, Conversation, Mark, Message, Preview
 from sealkeep_protocol.records._scan import MAX_DEPTH, load
 from sealkeep_protocol.records._table import Form, Table, check_lengths, dump, greatest_size
 from sealkeep_protocol.records._values import (
@@ -35,7 +35,7 @@ MAX_RECORDS: Final = 65_536
 MAX_COLUMNS: Final = 64
 """Columns of one table: 65,536 constants would otherwise be a cheap way to fill a reader's memory."""
 
-_TABLES: Final = frozenset(table.number for table in (CONTACTS, CONVERSATIONS, MESSAGES, MARKS))
+_TABLES: Final = frozenset(table.number for table in (CONTACTS, CONVERSATIONS, MESSAGES, MARKS, CONTENTS, PREVIEWS))
 _PLAIN, _SPARSE, _DICTIONARY, _CONSTANT, _DELTA = range(5)
 _LENGTHS: Final = {_PLAIN: 2, _SPARSE: 3, _DICTIONARY: 3, _CONSTANT: 2, _DELTA: 2}
 _NONE = type(None)
@@ -61,7 +61,21 @@ class Body:
     conversations: list[Conversation] = field(default_factory=list)
     messages: Sequence[Message] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
+    contents: list[ContentRecord] = field(default_factory=list)
+    previews: list[Preview] = field(default_factory=list)
     unknown: Unknown = field(default_factory=Unknown)
+
+    @property
+    def counts(self) -> dict[int, int]:
+        """How many records each table has, by its number, of those that this version knows and that are there."""
+        tables: list[Sequence[object]]
+        tables = [self.contacts, self.conversations, self.messages, self.marks, self.contents, self.previews]
+        return {number: len(table) for number, table in enumerate(tables, 1) if table}
+
+    @property
+    def newest_epoch(self) -> int:
+        """The greatest epoch that a content record names, 0 where there is none."""
+        return max((record.epoch for record in self.contents), default=0)
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -144,14 +158,16 @@ def decode_columns(data: bytes, *, limit: int) -> Body:
         elif number not in _TABLES:
             unsupported("a body has a table that this version does not know")
     fields: dict[int, dict[int, list[Item]]] = {}
-    contacts, conversations, messages, marks = (
-        _read_table(table, root, fields) for table in (CONTACTS, CONVERSATIONS, MESSAGES, MARKS)
+    contacts, conversations, messages, marks, contents, previews = (
+        _read_table(table, root, fields) for table in (CONTACTS, CONVERSATIONS, MESSAGES, MARKS, CONTENTS, PREVIEWS)
     )
     return Body(
         CONTACTS.build(*contacts),
         CONVERSATIONS.build(*conversations),
         MessageColumns(*messages),
         MARKS.build(*marks),
+        CONTENTS.build(*contents),
+        PREVIEWS.build(*previews),
         Unknown(tables, fields),
     )
 
@@ -268,6 +284,9 @@ def encode_body(
     messages: Sequence[Message] = (),
     marks: Sequence[Mark] = (),
     unknown: Unknown | None = None,
+    *,
+    contents: Sequence[ContentRecord] = (),
+    previews: Sequence[Preview] = (),
 ) -> bytes:
     """Write a body's content (spec §7.1): at most 65,536 records of each table.
 
@@ -283,6 +302,8 @@ def encode_body(
         _write_table(CONVERSATIONS, len(conversations), CONVERSATIONS.columns(conversations), unknown, root)
         _write_table(MESSAGES, len(messages), by_column.columns, unknown, root)
         _write_table(MARKS, len(marks), MARKS.columns(marks), unknown, root)
+        _write_table(CONTENTS, len(contents), CONTENTS.columns(contents), unknown, root)
+        _write_table(PREVIEWS, len(previews), PREVIEWS.columns(previews), unknown, root)
     except MalformedError as error:
         raise ValueError(f"a record cannot be encoded: {error}") from error
     root.update(unknown.tables)

@@ -1,4 +1,4 @@
-"""The fields of each table (spec §7.2, §7.3, §7.6), and single records as maps of fields.
+"""The fields of each table (spec §7.2, §7.3, §7.6, §12.2, §12.3), and single records as maps of fields.
 
 The numbers are wire values and never change.
 """
@@ -8,16 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from sealkeep_protocol.files import check_record
 from sealkeep_protocol.records import _values as v
 from sealkeep_protocol.records._model import (
     Attachment,
     Contact,
     ContactKey,
+    ContentRecord,
     Conversation,
     ConversationKey,
     Mark,
     MarkType,
     Message,
+    Preview,
 )
 from sealkeep_protocol.records._table import Columns, Field, Form, Row, Table, digest, record_size
 from sealkeep_protocol.records._values import Item, malformed
@@ -45,6 +48,12 @@ def _check_needs(count: int, columns: Columns) -> None:
         for number in _MARK_NEEDS.get(mark_type, ()):
             if number not in columns or columns[number][index] is None:
                 malformed(f"a mark of type {mark_type} without its field {number}")
+
+
+def _check_contents(count: int, columns: Columns) -> None:
+    pieces = columns.get(6, (None,) * count)
+    for values in zip(*(columns[number] for number in range(1, 6)), pieces, strict=True):
+        check_record(ContentRecord(*values))
 
 
 _D, _S = Form.DICTIONARY, Form.DELTA
@@ -134,6 +143,33 @@ MARKS: Final = Table(
     rule=_check_needs,
 )
 
+CONTENTS: Final = Table(
+    5,
+    ContentRecord,
+    (
+        Field(1, "root", v.HASH, required=True),
+        Field(2, "size", v.CONTENT_SIZE, required=True),
+        Field(3, "epoch", v.EPOCH, required=True),
+        Field(4, "chunks", v.HASHES, required=True),
+        Field(5, "hashes", v.HASHES, required=True),
+        Field(6, "pieces", v.UNSIGNED),
+    ),
+    rule=_check_contents,
+    name="content record",
+)
+
+PREVIEWS: Final = Table(
+    6,
+    Preview,
+    (
+        Field(1, "root", v.HASH, required=True),
+        Field(2, "media_type", v.PREVIEW_TYPE, _D, required=True),
+        Field(3, "picture", v.PICTURE, required=True),
+        Field(4, "width", v.PIXELS, required=True),
+        Field(5, "height", v.PIXELS, required=True),
+    ),
+)
+
 
 def messages_to_fields(messages: Sequence[Message]) -> list[dict[int, Item]]:
     """Messages as `{field number: value}` (spec §7.3), many at once: several times as fast as one by one.
@@ -196,6 +232,29 @@ def conversation_to_fields(conversation: Conversation) -> dict[int, Item]:
 def conversation_from_fields(fields: Row) -> Conversation:
     """The conversation of such a map, checked as a body is; fields from 64 on are skipped. Raises `MalformedError`."""
     return CONVERSATIONS.from_rows([fields])[0]
+
+
+def content_to_fields(record: ContentRecord) -> dict[int, Item]:
+    """A content record as `{field number: value}` (spec §12.2). Raises `ValueError` where a value is not allowed."""
+    return CONTENTS.to_rows([record])[0]
+
+
+def content_from_fields(fields: Row) -> ContentRecord:
+    """The content record of such a map, checked as a body is (FIL-06); fields from 64 on are skipped.
+
+    Raises `MalformedError`.
+    """
+    return CONTENTS.from_rows([fields])[0]
+
+
+def preview_to_fields(preview: Preview) -> dict[int, Item]:
+    """A preview as `{field number: value}` (spec §12.3). Raises `ValueError` where a value is not allowed."""
+    return PREVIEWS.to_rows([preview])[0]
+
+
+def preview_from_fields(fields: Row) -> Preview:
+    """The preview of such a map, checked as a body is; fields from 64 on are skipped. Raises `MalformedError`."""
+    return PREVIEWS.from_rows([fields])[0]
 
 
 def encoded_size(message: Message) -> int:

@@ -31,6 +31,7 @@ from sealkeep_protocol.records._model import (
     Message,
 )
 from sealkeep_protocol.records._order import order_key
+from sealkeep_protocol.records._shown import shown_attachments
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,8 @@ class Reaction:
 class MessageView:
     """One message as it is shown.
 
-    `message` holds the newest content and all attachments; `history` the other contents, the newest first; `tombstone` the
-    mark that says that it is gone, and then `message` has only what places it (fields 1 to 12).
+    `message` holds the newest content and those of its attachments that are shown; `history` the other contents, the newest
+    first; `tombstone` the mark that says that it is gone, and then `message` has only what places it (fields 1 to 12).
     """
 
     message: Message
@@ -80,7 +81,8 @@ def view(state: MessageState) -> MessageView | None:
 
 def _show(message: Message, state: MessageState) -> MessageView:
     if not state.marks and not state.others and message.edited != 0:  # nearly every message; at 0 it was never edited
-        return MessageView(message)
+        shown = shown_attachments(message.attachments, mixed=state.mixed)
+        return MessageView(message if shown is message.attachments else replace(message, attachments=shown))
     tombstones = [mark for mark in state.marks.values() if mark.type == MarkType.TOMBSTONE]
     if tombstones:
         return MessageView(_bare(message), tombstone=min(tombstones, key=lambda mark: mark.reason or 0))
@@ -96,6 +98,7 @@ def _show(message: Message, state: MessageState) -> MessageView:
             reactions.append(Reaction(mark.key or "", mark.actor, mark.count, mark.time, mark.extension))
     content, others = choose(found)
     reactions.sort(key=lambda reaction: (reaction.key, reaction.actor is not None, reaction.actor or ""))
+    attachments = shown_attachments(attachments, mixed=mixed)
     return MessageView(
         replace(message, text=content.text, ranges=content.ranges, edited=content.edited, attachments=attachments),
         history=tuple(others[key] for key in sorted(others, key=lambda k: (others[k].edited or 0, k), reverse=True)),

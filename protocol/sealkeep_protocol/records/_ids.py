@@ -1,4 +1,5 @@
-"""Ids of records (spec §7.1, §7.3, §7.6): keyed hashes of what names a record, never stored where they can be computed."""
+"""Ids of records (spec §7.1, §7.3, §7.6, §12): keyed hashes of what names a record, not stored where they
+can be computed."""
 
 from __future__ import annotations
 
@@ -7,14 +8,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol, TypeAlias
 
 from sealkeep_protocol import cbor
-from sealkeep_protocol.records._fields import attachments_digest, mark_to_fields
+from sealkeep_protocol.records._fields import attachments_digest, content_to_fields, mark_to_fields, preview_to_fields
 from sealkeep_protocol.records._model import (
     ContactKey,
+    ContentRecord,
     ConversationKey,
     Mark,
     MarkType,
     Message,
     NativeIdentity,
+    Preview,
     Range,
     SourceIdentity,
 )
@@ -126,6 +129,14 @@ class RecordIds:
         identity = mark_identity(mark)
         separator = _MARK_SEPARATORS.get(mark.type, 0x08)
         return self._hash(separator, [mark.target, *(identity[1:] if separator in _TYPELESS else identity)])
+
+    def content(self, record: ContentRecord) -> bytes:
+        """Id of a content record (§12.2)."""
+        return self._hash(0x09, [record.root, digest(content_to_fields(record))])
+
+    def preview(self, preview: Preview) -> bytes:
+        """Id of a preview (§12.3)."""
+        return self._hash(0x0A, [preview.root, digest(preview_to_fields(preview))])
 
 
 def mark_identity(mark: Mark) -> MarkIdentity:

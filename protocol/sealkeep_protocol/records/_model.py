@@ -1,4 +1,4 @@
-"""What a record is: contacts, conversations, messages and marks (spec §7.1–§7.6).
+"""What a record is: contacts, conversations, messages, marks (spec §7.1–§7.6), content records and previews (§12).
 
 The numbers are wire values: they stand in bodies that must be readable in twenty years, and never change.
 """
@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple, TypeAlias
+
+from sealkeep_protocol.files import ContentRecord as ContentRecord
 
 # What the extension maps hold (spec §7.3): JSON's values with fractions as text.
 Value: TypeAlias = "str | int | bool | bytes | Sequence[Value] | Mapping[str, Value] | None"
@@ -151,6 +153,7 @@ class Attachment:
     duration: int | None = None
     path: str | None = None
     state: int = AttachmentState.NAMED
+    root: bytes | None = None  # of the content, 32 bytes: there exactly when that is stored
 
 
 class MarkType(IntEnum):
@@ -242,3 +245,14 @@ class Mark:
     time: int | None = None
     reason: int | None = None
     extension: ExtensionMap | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A small picture that stands for a content (spec §12.3). Width and height in pixels; `root` is the content's."""
+
+    root: bytes
+    media_type: str
+    picture: bytes
+    width: int
+    height: int

@@ -17,10 +17,19 @@ import cbor2
 
 from sealkeep_protocol import cbor
 from sealkeep_protocol.errors import MalformedError
-from sealkeep_protocol.records._model import Contact, ContactKey, Conversation, ConversationKey, Mark, Message
+from sealkeep_protocol.records._model import (
+    Contact,
+    ContactKey,
+    ContentRecord,
+    Conversation,
+    ConversationKey,
+    Mark,
+    Message,
+    Preview,
+)
 from sealkeep_protocol.records._values import CRITICAL, Codec, Item, head_size, item_size, malformed, unsupported
 
-R = TypeVar("R", Contact, Conversation, Message, Mark)
+R = TypeVar("R", Contact, Conversation, Message, Mark, ContentRecord, Preview)
 Row: TypeAlias = Mapping[int, Item]
 Columns: TypeAlias = Mapping[int, Sequence[Any]]
 
@@ -62,9 +71,10 @@ class Table(Generic[R]):
         *,
         key: type[ContactKey] | type[ConversationKey] | None = None,
         rule: Callable[[int, Columns], None] | None = None,
+        name: str = "",
     ) -> None:
         self.number = number
-        self.name = record.__name__.lower()
+        self.name = name or record.__name__.lower()
         self.fields = {field.number: field for field in fields}
         self._required = [field.number for field in fields if field.required]
         self._record: type[R] = record

@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 
 from sealkeep_protocol.errors import MalformedError
+from sealkeep_protocol.fields import MAX_NUMBER
+from sealkeep_protocol.files import MAX_NAMED, MAX_SIZE
+from sealkeep_protocol.primitives import HASH_SIZE
 from sealkeep_protocol.records._model import (
     Attachment,
     AttachmentState,
@@ -36,6 +39,11 @@ INT_MIN, INT_MAX = -(1 << 63), (1 << 63) - 1
 # 0001-01-02 to 9999-12-30: no offset leads out of the years that calendars of all languages know.
 TIME_MIN, TIME_MAX = -62_135_510_400_000, 253_402_214_399_999
 OFFSET_MAX: Final = 1439  # minutes
+MAX_PICTURE: Final = 16_384
+"""Bytes of a preview's picture."""
+MAX_PIXELS: Final = 512
+"""Its greatest width and height."""
+PREVIEW_TYPES: Final = frozenset({"image/jpeg", "image/png", "image/webp"})
 
 _INT, _TEXT = {int}, {str}
 
@@ -109,6 +117,32 @@ def _read_booleans(values: Values) -> Values:
 def _read_ids(values: Values) -> Values:
     if values and (set(map(type, values)) != {bytes} or set(map(len, values)) != {ID_SIZE}):
         malformed(f"a record id is not {ID_SIZE} bytes")
+    return values
+
+
+def _read_hashes(values: Values) -> Values:
+    if values and (set(map(type, values)) != {bytes} or set(map(len, values)) != {HASH_SIZE}):
+        malformed(f"a hash is not {HASH_SIZE} bytes")
+    return values
+
+
+def _read_hash_arrays(values: Values) -> Values:
+    for value in values:
+        if type(value) is not list or not 1 <= len(value) <= MAX_NAMED:
+            malformed(f"an array of hashes does not hold 1 to {MAX_NAMED}")
+        _read_hashes(value)
+    return list(map(tuple, values))
+
+
+def _read_preview_types(values: Values) -> Values:
+    if not PREVIEW_TYPES.issuperset(_read_texts(values)):
+        malformed("a preview of a media type that none has")
+    return values
+
+
+def _read_pictures(values: Values) -> Values:
+    if values and (set(map(type, values)) != {bytes} or not all(1 <= len(value) <= MAX_PICTURE for value in values)):
+        malformed(f"a preview's picture is not 1 to {MAX_PICTURE} bytes")
     return values
 
 
@@ -241,7 +275,7 @@ def _write_ranges(values: Values) -> Values:
 _SIZE = integer(0)
 _TEXTS = Codec(_read_texts, _as_written)
 
-# §7.5. Stored content (16 … 19) is not known to this version: it is critical like every other number here.
+# §7.5: "All fields of an attachment are critical …"
 _ATTACHMENT: Final[Mapping[int, tuple[str, Codec]]] = {
     1: ("role", _TEXTS),
     2: ("name", _TEXTS),
@@ -252,6 +286,7 @@ _ATTACHMENT: Final[Mapping[int, tuple[str, Codec]]] = {
     7: ("duration", _SIZE),
     8: ("path", _TEXTS),
     9: ("state", integer(0, max(AttachmentState))),
+    16: ("root", Codec(_read_hashes, _as_written)),
 }
 
 
@@ -264,6 +299,9 @@ def _attachment(value: Item) -> Attachment:
             unsupported("an attachment has a field that this version does not know")
         name, codec = _ATTACHMENT[key]
         given[name] = codec.read([part])[0]
+    # §7.5: "… 16 root of the content (32 bytes; §12.2), there exactly when the state is 0."
+    if ("root" in given) is not (given["state"] == AttachmentState.STORED):
+        malformed("an attachment whose state and root do not go together")
     return Attachment(**given)
 
 
@@ -303,6 +341,13 @@ REPLY = Codec(_read_replies, _write_sources)
 MAP = Codec(_read_maps, _write_maps)
 RANGES = Codec(_read_ranges, _write_ranges)
 ATTACHMENTS = Codec(_read_attachments, _write_attachments)
+HASH = Codec(_read_hashes, _as_written)
+HASHES = Codec(_read_hash_arrays, _write_tuples)
+CONTENT_SIZE = integer(0, MAX_SIZE)
+EPOCH = integer(1, MAX_NUMBER)
+PREVIEW_TYPE = Codec(_read_preview_types, _as_written)
+PICTURE = Codec(_read_pictures, _as_written)
+PIXELS = integer(1, MAX_PIXELS)
 
 
 def item_size(value: Item) -> int:

@@ -19,12 +19,14 @@ from sealkeep_protocol.fields import (
     octets,
     unsigned,
 )
+from sealkeep_protocol.files import chunks_hash
 from sealkeep_protocol.padding import check_bucket
 from sealkeep_protocol.primitives import SUITE, SigningKey, sha256
 from sealkeep_protocol.types import AccountId, DeviceId, EpochNumber, ObjectId, Seq
 
 MAX_HEADER = 65_536
 LIVE_SUMMARY, SUMMARY = 96, 2048  # lengths of the ciphertext
+_CHUNKS = 20
 
 
 class SegmentKind(IntEnum):
@@ -60,25 +62,27 @@ class SegmentHeader:
     summary_length: int
     body_length: int
     digests: tuple[bytes, ...] = ()
+    chunks: bytes | None = None  # hash of the ids of the chunks that the segment uses (§12.4)
 
     def encode_core(self) -> bytes:
         """The deterministic CBOR of all fields but the digests. Signed, hashed and bound by both ciphertexts."""
-        return cbor.encode(
-            {
-                0: SUITE,
-                1: self.device,
-                2: self.seq,
-                3: int(self.kind),
-                4: self.epoch,
-                5: self.previous,
-                6: self.roster,
-                7: [list(head) for head in self.heads],
-                8: self.view,
-                9: self.salt,
-                10: self.commitment,
-                11: [self.summary_length, self.body_length],
-            }
-        )
+        core: dict[int, cbor.Item] = {
+            0: SUITE,
+            1: self.device,
+            2: self.seq,
+            3: int(self.kind),
+            4: self.epoch,
+            5: self.previous,
+            6: self.roster,
+            7: [list(head) for head in self.heads],
+            8: self.view,
+            9: self.salt,
+            10: self.commitment,
+            11: [self.summary_length, self.body_length],
+        }
+        if self.chunks is not None:
+            core[_CHUNKS] = self.chunks
+        return cbor.encode(core)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +131,7 @@ def decode_header(payload: signed.Payload) -> SegmentHeader:
     kind = unsigned(core.get(3), "the segment's kind")
     if kind != SegmentKind.RECORDS:
         raise MalformedError("unsupported", "a segment of a kind that this version does not know")
-    check_keys(core, range(12), what="segment header")
+    check_keys(core, range(12), (_CHUNKS,), what="segment header")
     signed.expect_digests(payload, 2)
     seq = unsigned(core[2], "a seq", minimum=1, maximum=MAX_NUMBER)
     summary_length, body_length = array(core[11], "the lengths", size=2)
@@ -145,6 +149,7 @@ def decode_header(payload: signed.Payload) -> SegmentHeader:
         summary_length=unsigned(summary_length, "the summary's length"),
         body_length=unsigned(body_length, "the body's length"),
         digests=payload.digests,
+        chunks=octets(core[_CHUNKS], "the hash of the chunks") if _CHUNKS in core else None,
     )
     if header.summary_length not in (LIVE_SUMMARY, SUMMARY):
         raise MalformedError("malformed", "a summary is 96 or 2,048 bytes long")
@@ -182,3 +187,13 @@ def check_parts(header: SegmentHeader, *, summary: bytes | None, body: bytes | N
             raise AuthenticationError(
                 "digest", f"the {name} is not the one that was signed", device=header.device, seq=header.seq
             )
+
+
+def check_chunks(header: SegmentHeader, ids: Iterable[bytes]) -> None:
+    """Whether a segment uses the chunks that its header says. Raises `AuthenticationError` (`digest`), placed."""
+    # FIL-15: "A relay MUST refuse (`invalid`) an item, also of the copy route, whose ids are not those of field 20; a
+    # reader that knows all ids of a body MUST report one whose header says other ones, as unreadable (SEG-22)."
+    if chunks_hash(ids) != header.chunks:
+        raise AuthenticationError(
+            "digest", "the chunks are not the ones that were signed", device=header.device, seq=header.seq
+        )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from sealkeep_protocol import sealing, signed
 from sealkeep_protocol.errors import MalformedError, PeerError
+from sealkeep_protocol.files import chunks_hash
 from sealkeep_protocol.keys import EpochKeys
 from sealkeep_protocol.padding import FRONT_STEP, MAX_BODY, OVERHEAD, PLAIN, ZSTD, bucket, pad, unpad
 from sealkeep_protocol.primitives import SigningKey, sha256
@@ -23,6 +24,7 @@ from sealkeep_protocol.segments._summary import SegmentClass, Summary, decode_su
 from sealkeep_protocol.types import AccountId, DeviceId, EpochNumber, ObjectId, Seq
 
 MAX_PACKED = MAX_BODY - OVERHEAD  # bytes of (compressed) content that fit one body
+_RECORDS, _PREVIEWS = frozenset(range(1, 6)), frozenset({6})  # tables (§7.1, §12.2, §12.3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +53,10 @@ class Position:
 
 
 def body_length(packed: int, segment_class: SegmentClass, *, last: bool) -> int:
-    """The ciphertext length for so much packed content (§6.3). `last`: the last history segment of a run."""
+    """The ciphertext length for so much packed content (§6.3). `last`: the last history or preview segment of a run."""
     if segment_class is SegmentClass.FRONT:
         return bucket(packed, step=FRONT_STEP)
-    if segment_class is SegmentClass.HISTORY and not last:
+    if segment_class in (SegmentClass.HISTORY, SegmentClass.PREVIEW) and not last:
         return MAX_BODY
     return bucket(packed)
 
@@ -69,11 +71,13 @@ def seal_segment(
     compressed: bool,
     salt: bytes,
     last: bool = True,
+    chunks: Iterable[bytes] = (),
 ) -> SealedSegment:
     """Seal and sign one segment.
 
-    `packed` is the body's content, compressed or not (at most `MAX_PACKED` bytes); `salt` is 32 fresh random bytes.
-    Raises `ValueError` for a compressed live segment or content that does not fit.
+    `packed` is the body's content, compressed or not (at most `MAX_PACKED` bytes); `salt` is 32 fresh random bytes;
+    `chunks` are the ids of those that the body's content records, and their lists, name (FIL-05). Raises `ValueError` for
+    a compressed live segment or content that does not fit.
     """
     if compressed and summary.segment_class is SegmentClass.LIVE:
         raise ValueError("a live segment is never compressed")
@@ -94,6 +98,7 @@ def seal_segment(
         commitment=keys.commitment,
         summary_length=summary.ciphertext_length,
         body_length=length,
+        chunks=chunks_hash(chunks),
     )
     binding = sha256(header.encode_core())
     sealed_summary = keys.seal(0, summary.encode(), binding)
@@ -152,9 +157,35 @@ def open_segment(
     return OpenedSegment(opened, content)
 
 
-def check_content(opened: OpenedSegment, records: int, times: Iterable[int], *, device: int, seq: int) -> None:
-    """The rest of SEG-11, once the content is decoded. Raises `MalformedError`."""
+def check_content(
+    opened: OpenedSegment,
+    records: int,
+    times: Iterable[int],
+    *,
+    header: SegmentHeader,
+    tables: Collection[int],
+    newest_epoch: int,
+) -> None:
+    """What a segment's content must be by its header and summary, once it is decoded.
+
+    `records` counts those of all tables, `times` are those of its messages, `tables` the numbers of its tables, and
+    `newest_epoch` is the greatest that a content record of it names, 0 where it has none. Raises `MalformedError`, placed.
+    """
     spread = list(times) or [0]
     span = (opened.summary.first, opened.summary.last)
+    wrong = ""
+    # SEG-11: "A reader MUST refuse a segment whose summary disagrees with its body in the number of records, the time span
+    # or the length of the content."
     if opened.summary.records != records or span != (min(spread), max(spread)):
-        raise MalformedError("malformed", "the summary disagrees with the body", device=device, seq=seq)
+        wrong = "the summary disagrees with the body"
+    # FIL-06: "A reader MUST take a body as unreadable (SEG-22) that holds a content record … whose epoch is … above that of
+    # the header, …"
+    if newest_epoch > header.epoch:
+        wrong = "a content record of a later epoch than its segment's"
+    # FIL-09: "A reader MUST take as unreadable (SEG-22) a `preview` segment … that holds any of the tables 1 to 5, and a
+    # segment of another class that holds table 6."
+    is_preview = opened.summary.segment_class is SegmentClass.PREVIEW
+    if not (_RECORDS if is_preview else _PREVIEWS).isdisjoint(tables):
+        wrong = "previews stand in segments of their own"
+    if wrong:
+        raise MalformedError("malformed", wrong, device=header.device, seq=header.seq)

@@ -42,8 +42,14 @@ class Summary:
     def ciphertext_length(self) -> int:
         return LIVE_SUMMARY if self.segment_class is SegmentClass.LIVE else SUMMARY
 
+    @property
+    def _is_of_its_class(self) -> bool:
+        # §12.3: "… their summaries have the span [0, 0], no tags and no overflow."
+        says = (self.first, self.last, self.tags, self.overflow)
+        return self.segment_class is not SegmentClass.PREVIEW or says == (0, 0, (), False)
+
     def encode(self) -> bytes:
-        """The padded plaintext: 80 or 2,032 bytes. Raises `ValueError` for more tags than fit."""
+        """The padded plaintext: 80 or 2,032 bytes. Raises `ValueError` for what its class cannot say, or has no room."""
         item = cbor.encode(
             {
                 1: int(self.segment_class),
@@ -57,6 +63,8 @@ class Summary:
         room = self.ciphertext_length - TAG_SIZE
         if len(item) > room:
             raise ValueError("the summary does not fit its fixed length")
+        if not self._is_of_its_class:
+            raise ValueError("the summary of a preview segment tells no times and no conversations")
         return item.ljust(room, b"\0")
 
 
@@ -97,7 +105,7 @@ def decode_summary(plaintext: bytes) -> Summary:
     tags = tuple(octets(item, "a conversation tag", size=TAG_LENGTH) for item in array(value[4], "the tags"))
     if list(tags) != sorted(set(tags)) or first > last or not isinstance(value[5], bool):
         raise MalformedError("malformed", "the summary's tags or times are out of order")
-    return Summary(
+    summary = Summary(
         SegmentClass(kind),
         first,
         last,
@@ -106,6 +114,10 @@ def decode_summary(plaintext: bytes) -> Summary:
         value[5],
         unsigned(value[6], "the content's length", maximum=MAX_CONTENT),
     )
+    # FIL-09: "A reader MUST take as unreadable (SEG-22) a `preview` segment whose summary is not as said here, …"
+    if not summary._is_of_its_class:
+        raise MalformedError("malformed", "the summary of a preview segment tells times or conversations")
+    return summary
 
 
 def _time(value: cbor.Item) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -76,8 +77,10 @@ def crafted(
     ],
 )
 def test_what_is_sealed_opens(account: MadeAccount, segment_class: SegmentClass, compressed: bool) -> None:
-    segment = account.seal(1, CONTENT, segment_class=segment_class, compressed=compressed, take=False)
-    summary = summarize(segment_class, [TIME], 1, [sha256(b"conversation")[:16]], len(CONTENT))
+    preview = segment_class is SegmentClass.PREVIEW
+    times, conversations = ([], []) if preview else ([TIME], [sha256(b"conversation")[:16]])
+    summary = summarize(segment_class, times, 1, conversations, len(CONTENT))
+    segment = account.seal(1, CONTENT, segment_class=segment_class, compressed=compressed, summary=summary, take=False)
     assert opened(account, segment) == OpenedSegment(summary, CONTENT)
     assert opened(account, segment, body=False) == OpenedSegment(summary, None)
     assert segment.header_id == account.verified(1, segment).id == header_identifier(segment.header, account.id)
@@ -90,6 +93,8 @@ def test_body_lengths() -> None:
     assert body_length(65_536, SegmentClass.FRONT, last=False) == 131_072
     assert body_length(1, SegmentClass.HISTORY, last=False) == MAX_BODY
     assert body_length(1, SegmentClass.HISTORY, last=True) == 256
+    assert body_length(1, SegmentClass.PREVIEW, last=False) == MAX_BODY
+    assert body_length(1, SegmentClass.PREVIEW, last=True) == 256
     assert body_length(MAX_PACKED, SegmentClass.LIVE, last=True) == MAX_BODY
 
 
@@ -172,25 +177,53 @@ def test_a_summary_that_disagrees_with_its_body_is_refused(account: MadeAccount)
             opened(account, account.seal(1, CONTENT, summary=summary, take=False))
 
 
+def content_is(
+    account: MadeAccount, summary: Summary, records: int, times: Sequence[int], tables: Sequence[int], epoch: int = 0
+) -> None:
+    header = account.verified(1, account.seal(1, take=False)).header
+    check_content(OpenedSegment(summary, b""), records, times, header=header, tables=tables, newest_epoch=epoch)
+
+
 @pytest.mark.parametrize(
     ("records", "times"),
     [(2, [10, 20]), (3, [10, 21]), (3, [9, 20]), (3, [10]), (3, [])],
 )
-def test_counts_and_times_that_disagree_are_refused(records: int, times: list[int]) -> None:
+def test_counts_and_times_that_disagree_are_refused(account: MadeAccount, records: int, times: list[int]) -> None:
     """SEG-11"""
     summary = summarize(SegmentClass.LIVE, [20, 10, 15], 3, [], 1)
-    check_content(OpenedSegment(summary, b""), 3, [15, 20, 10], device=1, seq=7)
-    with refused(MalformedError, "malformed", device=1, seq=7):
-        check_content(OpenedSegment(summary, b""), records, times, device=1, seq=7)
+    content_is(account, summary, 3, [15, 20, 10], [3])
+    with refused(MalformedError, "malformed", device=1, seq=1):
+        content_is(account, summary, records, times, [3])
 
 
-def test_a_segment_without_messages_has_the_span_0_0() -> None:
+def test_a_segment_without_messages_has_the_span_0_0(account: MadeAccount) -> None:
     """SEG-11"""
+    for segment_class, table in ((SegmentClass.LIVE, 4), (SegmentClass.PREVIEW, 6)):
+        summary = summarize(segment_class, [], 1, [], 1)
+        content_is(account, summary, 1, [], [table])
+        content_is(account, summary, 1, [0], [table])
+        for records, times in ((1, [1]), (2, [])):
+            with refused(MalformedError, "malformed", device=1, seq=1):
+                content_is(account, summary, records, times, [table])
+
+
+def test_previews_and_other_records_stand_in_different_segments(account: MadeAccount) -> None:
+    """FIL-09"""
+    for segment_class in SegmentClass:
+        summary = summarize(segment_class, [], 2, [], 1)
+        is_preview = segment_class is SegmentClass.PREVIEW
+        content_is(account, summary, 2, [], [6, 64] if is_preview else [1, 2, 3, 4, 5, 64])
+        for table in range(1, 6) if is_preview else [6]:
+            with refused(MalformedError, "malformed", device=1, seq=1):
+                content_is(account, summary, 2, [], [6, table] if is_preview else [1, table])
+
+
+def test_a_content_record_of_a_later_epoch_than_its_segment_is_refused(account: MadeAccount) -> None:
+    """FIL-06"""
     summary = summarize(SegmentClass.LIVE, [], 1, [], 1)
-    check_content(OpenedSegment(summary, b""), 1, [], device=1, seq=7)
-    check_content(OpenedSegment(summary, b""), 1, [0], device=1, seq=7)
-    with refused(MalformedError, "malformed", device=1, seq=7):
-        check_content(OpenedSegment(summary, b""), 1, [1], device=1, seq=7)
+    content_is(account, summary, 1, [], [5], account.epoch.number)
+    with refused(MalformedError, "malformed", device=1, seq=1):
+        content_is(account, summary, 1, [], [5], account.epoch.number + 1)
 
 
 def test_a_summary_of_another_classs_length_is_refused(account: MadeAccount) -> None:

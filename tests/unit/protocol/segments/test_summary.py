@@ -23,7 +23,8 @@ def test_a_summary_is_a_map_and_zeros() -> None:
     assert SUMMARY.encode() == cbor.encode(FIELDS).ljust(80, b"\0")
     assert decode_summary(SUMMARY.encode()) == SUMMARY
     for segment_class in (SegmentClass.FRONT, SegmentClass.HISTORY, SegmentClass.PREVIEW):
-        other = replace(SUMMARY, segment_class=segment_class)
+        nothing: dict[str, Any] = {"first": 0, "last": 0, "tags": ()} if segment_class is SegmentClass.PREVIEW else {}
+        other = replace(SUMMARY, segment_class=segment_class, **nothing)
         assert len(other.encode()) == 2032
         assert other.ciphertext_length == 2048
         assert decode_summary(other.encode()) == other
@@ -52,6 +53,19 @@ def test_tags_without_room_are_left_out_and_said_so(segment_class: SegmentClass,
     assert (len(over.tags), over.overflow) == (room, True)
     assert list(over.tags) == sorted(identifier[:8] for identifier in ids)[:room]
     assert decode_summary(over.encode()) == over
+
+
+@pytest.mark.parametrize("change", [{2: [-1, 0]}, {2: [0, 1]}, {4: [TAGS[0]]}, {5: True}])
+def test_the_summary_of_previews_tells_no_times_and_no_conversations(change: dict[int, Any]) -> None:
+    """FIL-09"""
+    fields = FIELDS | {1: 4, 2: [0, 0], 4: []}
+    preview = decode_summary(cbor.encode(fields).ljust(2032, b"\0"))
+    assert preview == summarize(SegmentClass.PREVIEW, [], 3, [], 1000)
+    with refused(MalformedError, "malformed"):
+        decode_summary(cbor.encode(fields | change).ljust(2032, b"\0"))
+    said = fields | change
+    with pytest.raises(ValueError, match="no times"):
+        replace(preview, first=said[2][0], last=said[2][1], tags=tuple(said[4]), overflow=said[5]).encode()
 
 
 def test_a_summary_that_does_not_fit_is_a_mistake_of_the_caller() -> None:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
 
+from sealkeep_protocol.files import MAX_NAMED, MAX_SIZE, content_root, piece_count
 from sealkeep_protocol.records import (
     Attachment,
     Contact,
     ContactKey,
+    ContentRecord,
     Conversation,
     ConversationKey,
     Mark,
     MarkType,
     Message,
     NativeIdentity,
+    Preview,
     Range,
 )
 
@@ -24,6 +28,7 @@ INT_MIN, INT_MAX = -(1 << 63), (1 << 63) - 1
 TIME_MIN, TIME_MAX = -62_135_510_400_000, 253_402_214_399_999
 
 CHAT = ConversationKey("telegram", "", "channel:1000000")
+ROOT = bytes(range(32))
 
 FULL = Message(
     conversation=CHAT,
@@ -46,7 +51,10 @@ FULL = Message(
     forwarded={"from": "Bob"},
     expires=1_800_000_000_000,
     pinned=True,
-    attachments=(Attachment("photo", "a.jpg", "image/jpeg", 1, 2, 3, 4, "photos/a.jpg", 0), Attachment("thumbnail")),
+    attachments=(
+        Attachment("photo", "a.jpg", "image/jpeg", 1, 2, 3, 4, "photos/a.jpg", 0, ROOT),
+        Attachment("thumbnail"),
+    ),
     details={"poll": {"question": "?"}},
     extension={"via_bot": "@x"},
 )
@@ -68,19 +76,30 @@ sources: st.SearchStrategy[Any] = scalars | st.recursive(
     max_leaves=3,
 )
 ranges = st.lists(st.builds(Range, numbers, numbers, numbers, st.none() | short), max_size=3).map(tuple)
-attachments = st.lists(
-    st.builds(
+# Of few roles, names, sizes and contents: so that what stands for the same file meets.
+_few_names = st.none() | st.sampled_from(["a.jpg", "b.jpg"]) | short
+_few_sizes = st.none() | st.integers(0, 2) | numbers
+
+
+def _attachments(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Attachment]:
+    return st.builds(
         Attachment,
-        role=short,
-        name=st.none() | short,
+        role=st.sampled_from(["photo", "file"]) | short,
+        name=_few_names,
         media_type=st.none() | short,
-        size=st.none() | numbers,
-        width=st.none() | numbers,
+        size=_few_sizes,
+        width=st.none() | st.integers(0, 2),
         height=st.none() | numbers,
         duration=st.none() | numbers,
         path=st.none() | short,
-        state=st.integers(0, 2),
-    ),
+        **fields,
+    )
+
+
+hashes = st.binary(min_size=32, max_size=32)
+attachments = st.lists(
+    _attachments(state=st.integers(1, 2))
+    | _attachments(state=st.just(0), root=st.sampled_from([ROOT, bytes(32)]) | hashes),
     max_size=3,
 ).map(tuple)
 conversation_keys = st.just(CHAT) | st.builds(ConversationKey, short, short, short)
@@ -177,3 +196,30 @@ def marks_for(targets: st.SearchStrategy[bytes]) -> st.SearchStrategy[Mark]:
 
 
 marks = marks_for(record_ids)
+
+
+def _content_record(size: int, epoch: int, seed: bytes) -> ContentRecord:
+    """A record that a reader accepts, with made-up chunks and hashes."""
+    pieces = piece_count(size)
+    named = pieces if pieces <= MAX_NAMED else 1
+    made = [hashlib.sha256(seed + bytes([index])).digest() for index in range(2 * named)]
+    chunks, parts = tuple(made[:named]), tuple(made[named:])
+    if pieces > MAX_NAMED:
+        return ContentRecord(hashlib.sha256(seed).digest(), size, epoch, chunks, parts, pieces)
+    return ContentRecord(content_root(size, parts), size, epoch, chunks, parts)
+
+
+contents = st.builds(
+    _content_record,
+    st.integers(0, 600) | st.integers(0, 20 << 20) | st.integers(0, MAX_SIZE),
+    st.integers(1, (1 << 32) - 1),
+    st.binary(max_size=4),
+)
+previews = st.builds(
+    Preview,
+    hashes,
+    st.sampled_from(["image/jpeg", "image/png", "image/webp"]),
+    st.binary(min_size=1, max_size=64),
+    st.integers(1, 512),
+    st.integers(1, 512),
+)

@@ -20,8 +20,8 @@ unreached
 """
 SEGMENTS = """
 LIVE_SUMMARY MAX_HEADER MAX_PACKED SUMMARY Head OpenedSegment Position SealedSegment SegmentClass SegmentHeader
-SegmentKind Summary VerifiedHeader body_length check_chunks check_content check_parts decode_header decode_summary header_identifier
-open_segment seal_segment sign_header summarize verify_header view_hash
+SegmentKind Summary VerifiedHeader body_length check_chunks check_content check_parts decode_header decode_summary
+header_identifier open_segment seal_segment sign_header summarize verify_header view_hash
 """
 
 

@@ -15,13 +15,17 @@ from sealkeep_protocol.errors import MalformedError
 from sealkeep_protocol.records import (
     Body,
     Contact,
+    ContentRecord,
     Conversation,
     Mark,
     Message,
+    Preview,
     RecordIds,
     Unknown,
     contact_from_fields,
     contact_to_fields,
+    content_from_fields,
+    content_to_fields,
     conversation_from_fields,
     conversation_to_fields,
     decode_body,
@@ -33,6 +37,8 @@ from sealkeep_protocol.records import (
     message_to_fields,
     messages_from_fields,
     messages_to_fields,
+    preview_from_fields,
+    preview_to_fields,
 )
 from support import record_strategies as some
 
@@ -45,6 +51,18 @@ def read(data: bytes) -> Body | None:
         return decode_body(data, limit=LIMIT)
     except MalformedError:
         return None
+
+
+def write(body: Body) -> bytes:
+    return encode_body(
+        body.contacts,
+        body.conversations,
+        body.messages,
+        body.marks,
+        body.unknown,
+        contents=body.contents,
+        previews=body.previews,
+    )
 
 
 @given(
@@ -60,6 +78,20 @@ def test_round_trip(
     body = decode_body(data, limit=LIMIT)
     assert body == Body(contacts, conversations, messages, marks)
     assert encode_body(body.contacts, body.conversations, body.messages, body.marks) == data
+
+
+@given(st.lists(some.contents, max_size=6), st.lists(some.previews, max_size=6), st.lists(some.messages, max_size=2))
+def test_round_trip_of_contents_and_previews(
+    contents: list[ContentRecord], previews: list[Preview], messages: list[Message]
+) -> None:
+    data = encode_body(messages=messages, contents=contents, previews=previews)
+    body = decode_body(data, limit=LIMIT)
+    assert body == Body(messages=messages, contents=contents, previews=previews)
+    assert encode_body(messages=body.messages, contents=body.contents, previews=body.previews) == data
+    for record in contents:
+        assert content_from_fields(cbor.decode(cbor.encode(content_to_fields(record)), limit=LIMIT)) == record
+    for preview in previews:
+        assert preview_from_fields(cbor.decode(cbor.encode(preview_to_fields(preview)), limit=LIMIT)) == preview
 
 
 @given(st.lists(some.messages, min_size=1, max_size=5), st.data())
@@ -109,10 +141,22 @@ def test_hostile_bytes(data: bytes) -> None:
     read(data)
 
 
-@given(st.lists(some.messages, min_size=1, max_size=4), st.lists(some.marks, max_size=2), st.data())
-def test_mutated_bodies(messages: list[Message], marks: list[Mark], data: st.DataObject) -> None:
-    """REC-01, REC-02: what is read in spite of a change can be written again, and means the same."""
-    mutated = bytearray(encode_body(messages=messages, marks=marks))
+@given(
+    st.lists(some.messages, max_size=4),
+    st.lists(some.marks, max_size=2),
+    st.lists(some.contents, max_size=2),
+    st.lists(some.previews, max_size=2),
+    st.data(),
+)
+def test_mutated_bodies(
+    messages: list[Message],
+    marks: list[Mark],
+    contents: list[ContentRecord],
+    previews: list[Preview],
+    data: st.DataObject,
+) -> None:
+    """REC-01, REC-02, FIL-06: what is read in spite of a change can be written again, and means the same."""
+    mutated = bytearray(encode_body(messages=messages, marks=marks, contents=contents, previews=previews))
     for _ in range(data.draw(st.integers(1, 4))):
         position = data.draw(st.integers(0, len(mutated)))
         change = data.draw(st.sampled_from(["set", "cut", "insert", "end"]))
@@ -126,8 +170,7 @@ def test_mutated_bodies(messages: list[Message], marks: list[Mark], data: st.Dat
             mutated[position : position + 1] = data.draw(st.binary(min_size=1, max_size=1))
     body = read(bytes(mutated))
     if body is not None:
-        written = encode_body(body.contacts, body.conversations, body.messages, body.marks, body.unknown)
-        assert decode_body(written, limit=LIMIT) == body
+        assert decode_body(write(body), limit=LIMIT) == body
 
 
 # Shapes that are nearly right reach deeper than random bytes.
@@ -152,7 +195,7 @@ _column: Any = st.one_of(
 _RIGHT: dict[int, Any] = {1: [3, ["a", "b", "c"]], 2: [3, 1], 4: [3, 0], 5: [3, 1], 8: [3, 0], 9: [3, 1]}
 _columns: Any = st.dictionaries(_keys, _column, max_size=3).map(lambda found: {**_RIGHT, **found}) | _leaf
 _table: Any = st.tuples(st.integers(0, 3) | _leaf, _columns) | _leaf
-_body: Any = st.dictionaries(st.integers(0, 6) | _keys, _table, max_size=3) | st.tuples(_columns).map(
+_body: Any = st.dictionaries(st.integers(0, 7) | _keys, _table, max_size=3) | st.tuples(_columns).map(
     lambda found: {3: [2, found[0]]}
 )
 
@@ -167,8 +210,7 @@ def test_nearly_right_bodies(item: Any) -> None:
         return
     body = read(data)
     if body is not None:
-        written = encode_body(body.contacts, body.conversations, body.messages, body.marks, body.unknown)
-        assert decode_body(written, limit=LIMIT) == body
+        assert decode_body(write(body), limit=LIMIT) == body
 
 
 @given(st.dictionaries(_keys, _part, max_size=3), st.booleans())
@@ -180,6 +222,8 @@ def test_nearly_right_rows(changes: dict[Any, Any], whole: bool) -> None:
         mark_from_fields,
         contact_from_fields,
         conversation_from_fields,
+        content_from_fields,
+        preview_from_fields,
     ]
     for reader in readers:
         with contextlib.suppress(MalformedError):

@@ -162,12 +162,12 @@ def decode_columns(data: bytes, *, limit: int) -> Body:
         _read_table(table, root, fields) for table in (CONTACTS, CONVERSATIONS, MESSAGES, MARKS, CONTENTS, PREVIEWS)
     )
     return Body(
-        CONTACTS.build(*contacts),
-        CONVERSATIONS.build(*conversations),
+        CONTACTS.build(*contacts, checked=True),
+        CONVERSATIONS.build(*conversations, checked=True),
         MessageColumns(*messages),
-        MARKS.build(*marks),
-        CONTENTS.build(*contents),
-        PREVIEWS.build(*previews),
+        MARKS.build(*marks, checked=True),
+        CONTENTS.build(*contents, checked=True),
+        PREVIEWS.build(*previews, checked=True),
         Unknown(tables, fields),
     )
 

@@ -92,11 +92,12 @@ class Table(Generic[R]):
         every = {number: list(map(get, records)) for number, get in self._get.items()}
         return {number: values for number, values in every.items() if set(map(type, values)) != {_NONE}}
 
-    def build(self, count: int, columns: Columns) -> list[R]:
-        """Records of columns whose values were checked one by one. Raises `MalformedError`."""
+    def build(self, count: int, columns: Columns, *, checked: bool = False) -> list[R]:
+        """Records of columns whose values were checked one by one; `checked`: by `check` too. Raises `MalformedError`."""
         if not count:
             return []
-        self.check(count, columns)
+        if not checked:
+            self.check(count, columns)
         named = {self.fields[number].name: column for number, column in columns.items()}
         if self._key:
             named["key"] = list(map(self._key, *(named.pop(name) for name in self._key._fields)))

@@ -22,6 +22,9 @@ from sealkeep_client.answers import EpochStaleError
 from sealkeep_client.transport import Credentials, HttpRelay
 from sealkeep_protocol import cbor, checkpoint, hybrid_kem, primitives, sealing, signed
 from sealkeep_protocol.evidence import Contradiction, Evidence, EvidenceKind, Place
+from sealkeep_protocol.files import Filling, content_root, piece_of, seal_piece
+from sealkeep_protocol.files import _chunk as chunk_module
+from sealkeep_protocol.files import _content as content_module
 from sealkeep_protocol.keys import EpochKeys, PrivateKeys
 from sealkeep_protocol.primitives import SigningKey
 from sealkeep_protocol.problems import PROBLEMS, TYPE_PREFIX
@@ -29,23 +32,28 @@ from sealkeep_protocol.records import (
     Attachment,
     Contact,
     ContactKey,
+    ContentRecord,
     Conversation,
     ConversationKey,
     Mark,
     MarkType,
     Message,
     NativeIdentity,
+    Preview,
     Range,
+    RecordIds,
     contact_to_fields,
+    content_to_fields,
     conversation_to_fields,
     encode_body,
     mark_to_fields,
     message_to_fields,
+    preview_to_fields,
 )
 from sealkeep_protocol.roster import Composed, Removal, Signer, compose_change, compose_close, compose_genesis
 from sealkeep_protocol.segments import Head, Position, SealedSegment, SegmentClass, Summary, seal_segment, summarize
 from sealkeep_protocol.sequence import SequenceReader
-from sealkeep_protocol.statements import Challenge, Receipt, Refusal, sign_login
+from sealkeep_protocol.statements import Challenge, Proof, Receipt, Refusal, sign_login
 from sealkeep_protocol.types import AccountId, DeviceId, ObjectId, Seq
 from sealkeep_server.app import running
 from sealkeep_server.settings import Settings
@@ -141,11 +149,17 @@ SEGMENTS = [
     (SegmentClass.FRONT, True),
     (SegmentClass.HISTORY, True),
     (SegmentClass.HISTORY, False),
+    (SegmentClass.PREVIEW, False),
 ]
 
 
 def segment(
-    entries: Entries, segment_class: SegmentClass, *, last: bool = True, previous: bytes = HASH
+    entries: Entries,
+    segment_class: SegmentClass,
+    *,
+    last: bool = True,
+    previous: bytes = HASH,
+    chunks: tuple[bytes, ...] = (),
 ) -> tuple[Summary, SealedSegment]:
     roster = entries.genesis.roster
     heads = (Head(DeviceId(2), Seq(5), ObjectId(HASH)), Head(DeviceId(3), Seq(1), ObjectId(HASH)))
@@ -160,10 +174,20 @@ def segment(
         changed_heads=() if first else heads,
         all_heads=heads,
     )
-    content = encode_body(messages=[MESSAGE])
-    summary = summarize(segment_class, [-1, 5], 1, [ID, HASH[16:]], len(content))
+    preview = segment_class is SegmentClass.PREVIEW
+    content = encode_body(previews=PREVIEWS[1:]) if preview else encode_body(messages=[MESSAGE])
+    times, conversations = ([], []) if preview else ([-1, 5], [ID, HASH[16:]])
+    summary = summarize(segment_class, times, 1, conversations, len(content))
     sealed = seal_segment(
-        position, entries.genesis.keys, PHONE.signing, summary, content, compressed=False, salt=HASH, last=last
+        position,
+        entries.genesis.keys,
+        PHONE.signing,
+        summary,
+        content,
+        compressed=False,
+        salt=HASH,
+        last=last,
+        chunks=chunks,
     )
     return summary, sealed
 
@@ -194,7 +218,10 @@ MESSAGES = [
         forwarded={"from": "b"},
         expires=10,
         pinned=True,
-        attachments=(Attachment("photo", "a.jpg", "image/jpeg", 1, 2, 3, 4, "photos/a.jpg", 2), Attachment("file")),
+        attachments=(
+            Attachment("photo", "a.jpg", "image/jpeg", 1, 2, 3, 4, "photos/a.jpg", 2),
+            Attachment("x", state=0, root=HASH),
+        ),
         details={"poll": {}},
         extension={},
     ),
@@ -211,6 +238,12 @@ CONTACTS = [
     Contact(ContactKey("wechat", "", "wxid_1"), "name", "remark", "alias", "avatar", 5, {"a": 1}),
     Contact(ContactKey("wechat", "", "wxid_2")),
 ]
+CONTENTS = [
+    ContentRecord(content_root(5, [HASH]), 5, 1, (HASH,), (HASH,)),
+    ContentRecord(content_root(8 << 20, [HASH] * 8), 8 << 20, 1, (HASH,) * 8, (HASH,) * 8),
+    ContentRecord(HASH, 1 << 33, (1 << 32) - 1, (HASH,), (HASH,), 8192),
+]
+PREVIEWS = [Preview(HASH, "image/webp", bytes(16_384), 512, 1), Preview(HASH, "image/jpeg", b"x", 1, 512)]
 CONVERSATIONS = [Conversation(CHAT, "title", 1, 3, {"a": ["b"]}), Conversation(ConversationKey("a", "b", "c"), "")]
 
 
@@ -221,6 +254,7 @@ def core_of(data: bytes) -> bytes:
 def statements(entries: Entries) -> Iterator[tuple[str, bytes]]:
     """(rule of the core, signed object) of everything that is said about segments and logins."""
     account = AccountId(entries.genesis.roster.account)
+    yield "proof-core", Proof(HASH, HASH, ID).sign(account, RELAY)
     yield "receipt-core", Receipt(ObjectId(HASH), 5, ID).sign(account, RELAY)
     yield "refusal-core", Refusal(ObjectId(HASH), DeviceId(1), Seq(2), 3, ObjectId(HASH), ID).sign(account, RELAY)
     for signer in (Signer.device(1), Signer.recovery(0)):
@@ -314,7 +348,8 @@ def test_what_a_checkpoint_code_hashes(cddl: Cddl, entries: Entries, monkeypatch
 
 
 def test_bodies(cddl: Cddl) -> None:
-    cddl.accept("body", encode_body(CONTACTS, CONVERSATIONS, MESSAGES, MARKS))
+    cddl.accept("body", encode_body(CONTACTS, CONVERSATIONS, MESSAGES, MARKS, contents=CONTENTS))
+    cddl.accept("body", encode_body(previews=PREVIEWS))
     many = [Message(CHAT, 1000 * n, 1, source=n, text=None if n % 3 else "ok", author="user:1") for n in range(1, 40)]
     cddl.accept("body", encode_body(messages=many))
     cddl.accept("body", encode_body(marks=MARKS[2:3]))
@@ -329,6 +364,10 @@ def test_records(cddl: Cddl) -> None:
         cddl.accept("contact", cbor.encode(contact_to_fields(contact)))
     for conversation in CONVERSATIONS:
         cddl.accept("conversation", cbor.encode(conversation_to_fields(conversation)))
+    for record in CONTENTS:
+        cddl.accept("content", cbor.encode({**content_to_fields(record), 64: "later"}))
+    for preview in PREVIEWS:
+        cddl.accept("preview", cbor.encode({**preview_to_fields(preview), 64: "later"}))
 
 
 def test_what_is_derived_from_and_bound(cddl: Cddl, entries: Entries, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -350,6 +389,8 @@ def test_what_is_derived_from_and_bound(cddl: Cddl, entries: Entries, monkeypatc
     PrivateKeys.of_recovery(bytes(32))
     segment(entries, SegmentClass.LIVE)
     assert EpochKeys(HASH, 1, HASH).record_id_key
+    chunk = seal_piece(EpochKeys(HASH, 1, HASH).chunk_key, piece_of(bytes(240)))
+    assert chunk.id
     roster = entries.genesis.roster
     record = LAPTOP.record((1, roster.account))
     compose_change(
@@ -357,6 +398,20 @@ def test_what_is_derived_from_and_bound(cddl: Cddl, entries: Entries, monkeypatc
     )
     assert len(derived) > 6
     assert len(bound) == 4  # summary, body, name, link
+    cddl.accept("chunk-ad", chunk_module._ASSOCIATED)
+    ids: list[Any] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(RecordIds, "_hash", lambda _, __, item: ids.append(item) or ID)
+        RecordIds(HASH).content(CONTENTS[0])
+        RecordIds(HASH).preview(PREVIEWS[0])
+    for item in ids:
+        cddl.accept("root-id-hashed", cbor.encode(item))
+    hashed: list[bytes] = []
+    monkeypatch.setattr(content_module, "sha256", lambda data: hashed.append(bytes(data)) or HASH)
+    Filling(5, [], HASH)
+    content_root(5, [HASH])
+    cddl.accept("filling-hashed", hashed[0])
+    cddl.accept("root-hashed", hashed[1])
     for info in derived:
         cddl.accept("derivation-info", info)
     for associated in bound:
@@ -441,7 +496,7 @@ def test_broken_cores_are_refused(cddl: Cddl, entries: Entries) -> None:
     for rule, core in cores:
         item = cbor2.loads(core)
         cddl.accept(rule, cbor2.dumps(item))
-        for broken in broken_maps(item, OPTIONAL.get(rule, set()), unknown=20):
+        for broken in broken_maps(item, OPTIONAL.get(rule, set()), unknown=24):
             if not signed_time(rule, item, broken):
                 cddl.refuse(rule, broken)
                 tried += 1
@@ -518,6 +573,24 @@ def test_broken_segments_are_refused(cddl: Cddl, entries: Entries) -> None:
         cddl.refuse("page-item", item)
 
 
+def test_what_a_segment_says_of_its_chunks(cddl: Cddl, entries: Entries) -> None:
+    """§12.4: field 20, and the last elements of an append's item."""
+    sealed = segment(entries, SegmentClass.LIVE, chunks=(HASH, bytes(32)))[1]
+    core = core_of(sealed.header)
+    cddl.accept("segment-core", core)
+    cddl.accept("chunk-ids", cbor.encode([bytes(32), HASH]))
+    for broken in (HASH[:-1], [HASH], None):
+        cddl.refuse("segment-core", {**cbor2.loads(core), 20: broken})
+    cddl.refuse("segment-core", {**cbor2.loads(core), 21: HASH})
+    item = [sealed.header, sealed.summary, sealed.body, [HASH]]
+    for good in (item, [*item, True]):
+        cddl.accept("append-item", cbor.encode(good))
+        cddl.accept("copied-segment", cbor.encode([1, *good]))
+    for bad in ([*item, False], [*item, True, True], [*item[:3], [HASH] * 8257], [*item[:3], [ID]]):
+        cddl.refuse("append-item", bad)
+        cddl.refuse("copied-segment", [1, *bad])
+
+
 def test_reserved_kinds_have_their_place(cddl: Cddl, entries: Entries) -> None:
     """§6.2: retire and skip carry the common fields 0 to 8, no 9 to 11, and their own reserved ones."""
     common = {**cbor2.loads(core_of(segment(entries, SegmentClass.LIVE)[1].header))}
@@ -550,6 +623,10 @@ def test_broken_records_are_refused(cddl: Cddl) -> None:
         {17: {1: "a"}},
         {22: [{1: "photo"}]},
         {22: [{1: "photo", 9: 1, 10: 1}]},
+        {22: [{1: "photo", 9: 0}]},
+        {22: [{1: "photo", 9: 1, 16: HASH}]},
+        {22: [{1: "photo", 9: 0, 16: ID}]},
+        {22: [{1: "photo", 9: 0, 16: HASH, 17: 1}]},
         {25: 1},
     ):
         cddl.refuse("message", dict(sorted({**good, **change}.items())))
@@ -564,6 +641,23 @@ def test_broken_records_are_refused(cddl: Cddl) -> None:
         {1: 4, 2: HASH},
     ):
         cddl.refuse("mark", mark)
+    for rule, item, changes in (
+        (
+            "content",
+            content_to_fields(CONTENTS[0]),
+            [{1: ID}, {2: (1 << 33) + 1}, {2: -1}, {3: 0}, {4: []}, {4: [HASH] * 9}, {4: HASH}, {5: [ID]}, {6: 8}],
+        ),
+        (
+            "preview",
+            preview_to_fields(PREVIEWS[1]),
+            [{1: ID}, {2: "image/gif"}, {3: b""}, {3: bytes(16_385)}, {3: "x"}, {4: 0}, {4: 513}, {5: 513}, {6: 1}],
+        ),
+    ):
+        cddl.accept(rule, cbor.encode(item))
+        for change in changes:
+            cddl.refuse(rule, {**item, **change})
+        for missing in item:
+            cddl.refuse(rule, {key: value for key, value in item.items() if key != missing})
     cddl.refuse("contact", {1: "a", 2: "b", 8: 0})
     cddl.refuse("conversation", {1: "a", 2: "b", 3: "c", 4: "d", 5: "e", 8: 0})
 
@@ -572,7 +666,7 @@ def test_broken_records_are_refused(cddl: Cddl) -> None:
     "body",
     [
         {},
-        {5: [1, {1: [3, "a"]}]},
+        {7: [1, {1: [3, "a"]}]},
         {"1": [1, {1: [3, "a"]}]},
         {1: [0, {1: [3, "a"]}]},
         {1: [65_537, {1: [3, "a"]}]},
@@ -611,6 +705,11 @@ def test_broken_bodies_are_refused(cddl: Cddl, body: dict[Any, Any]) -> None:
         ("append-answer", {1: 7, 2: []}),
         ("trailer", [0, 5, False, ID]),
         ("heads", {1: ID, 2: 5, 3: [[1, 1, HASH]], 4: 0, 5: 0}),
+        ("claims-post", [HASH]),
+        ("claims-answer", {1: [0], 2: 3600}),
+        ("proofs-post", [[HASH, HASH]]),
+        ("proofs-post", [[HASH, [1, 1]]]),
+        ("proof-item", HASH),
     ],
 )
 def test_messages_of_the_interface(cddl: Cddl, rule: str, item: Any) -> None:

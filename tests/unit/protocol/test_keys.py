@@ -45,6 +45,8 @@ def test_a_key_record_proves_both_keys_for_one_root() -> None:
         ("segment_key", "epoch-segment"),
         ("name_key", "epoch-name"),
         ("link_key", "epoch-link"),
+        ("checkpoint_key", "epoch-checkpoint"),
+        ("chunk_key", "epoch-chunk"),
         ("record_id_key", "record-id"),
     ],
 )

@@ -13,11 +13,13 @@ from sealkeep_protocol.primitives import sha256
 from sealkeep_protocol.roster import Roster, Signer
 from sealkeep_protocol.statements import (
     Challenge,
+    Proof,
     Receipt,
     Refusal,
     sign_login,
     verify_challenge,
     verify_login,
+    verify_proof,
     verify_receipt,
     verify_refusal,
 )
@@ -239,3 +241,49 @@ def test_statements_are_small() -> None:
     with refused(MalformedError, "too-large"):
         verify_challenge(forged("challenge", {0: 1} | padding), ACCOUNT, RELAY.identity)
     assert Signer.device(1) == (0, 1)
+
+
+# --- storage proofs --------------------------------------------------------------------------------------------------
+
+PROOF = Proof(sha256(b"a request"), sha256(b"its answers"), RELAY.incarnation)
+
+
+def test_proofs_of_exactly_this_request_and_these_answers() -> None:
+    data = PROOF.sign(ACCOUNT, RELAY.key)
+    found = verify_proof(data, ACCOUNT, RELAY.identity, request=PROOF.request, answers=PROOF.answers)
+    assert found == PROOF
+    for request, answers in ((sha256(b"x"), PROOF.answers), (PROOF.request, sha256(b"x")), (b"", b"")):
+        with refused(AuthenticationError, "digest"):
+            verify_proof(data, ACCOUNT, RELAY.identity, request=request, answers=answers)
+
+
+def test_proofs_that_the_pinned_relay_did_not_sign_are_refused() -> None:
+    """FIL-17"""
+    good = PROOF.sign(ACCOUNT, RELAY.key)
+    core = {0: 1, 1: PROOF.request, 2: PROOF.answers, 3: PROOF.incarnation}
+    for data, account in (
+        (PROOF.sign(ACCOUNT, OTHER.key), ACCOUNT),
+        (good, AccountId(sha256(b"another"))),
+        (forged("receipt", core), ACCOUNT),
+        (good[:-1] + bytes([good[-1] ^ 1]), ACCOUNT),
+    ):
+        with refused(AuthenticationError, "identity"):
+            verify_proof(data, account, RELAY.identity, request=PROOF.request, answers=PROOF.answers)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({0: 2}, "unsupported"),
+        ({4: 0}, "unsupported"),
+        ({1: b"short"}, "malformed"),
+        ({2: None}, "malformed"),
+        ({3: b""}, "malformed"),
+    ],
+)
+def test_signed_proofs_of_another_shape_are_refused(change: dict[int, Any], code: str) -> None:
+    """ENC-05, KEY-01"""
+    core = {0: 1, 1: PROOF.request, 2: PROOF.answers, 3: PROOF.incarnation}
+    for data in (forged("proof", core | change), forged("proof", core, digests=1)):
+        with refused(MalformedError, code if data == forged("proof", core | change) else "malformed"):
+            verify_proof(data, ACCOUNT, RELAY.identity, request=PROOF.request, answers=PROOF.answers)

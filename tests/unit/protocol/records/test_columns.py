@@ -270,7 +270,8 @@ def test_other_tables_without_what_they_always_have(table: int, columns: dict[in
 @pytest.mark.parametrize(
     "data",
     [
-        cbor2.dumps({5: [1, {}]}),
+        cbor2.dumps({7: [1, {}]}),
+        cbor2.dumps({63: [1, {}]}),
         cbor2.dumps({0: 0}),
         body({25: [3, 1]}),
         body({63: [3, 1]}),
@@ -279,8 +280,10 @@ def test_other_tables_without_what_they_always_have(table: int, columns: dict[in
         cbor2.dumps({4: [1, {1: [3, 6], 2: [3, bytes(16)]}]}),
         cbor2.dumps({1: [1, {10: [3, 6]}]}),
         cbor2.dumps({2: [1, {6: [3, 6]}]}),
-        body({22: [3, [{1: "a", 9: 0, 16: 1}]]}),
-        body({22: [3, [{1: "a", 9: 0, 64: 1}]]}),
+        body({22: [3, [{1: "a", 9: 1, 17: 1}]]}),
+        body({22: [3, [{1: "a", 9: 1, 64: 1}]]}),
+        cbor2.dumps({5: [1, {7: [3, 1]}]}),
+        cbor2.dumps({6: [1, {6: [3, 1]}]}),
     ],
 )
 def test_unknown_critical_numbers(data: bytes) -> None:

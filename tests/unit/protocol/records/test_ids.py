@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 
 from sealkeep_protocol import cbor
+from sealkeep_protocol.files import content_root
 from sealkeep_protocol.records import (
     Attachment,
     ContactKey,
+    ContentRecord,
     ConversationKey,
     Mark,
     Message,
     NativeIdentity,
+    Preview,
     Range,
     RecordIds,
     mark_identity,
@@ -79,6 +82,16 @@ def test_marks(mark: Mark, separator: int, item: list[Any]) -> None:
     """REC-05"""
     assert IDS.mark(mark) == h(separator, item)
     assert mark_identity(mark)[0] == mark.type
+
+
+def test_content_records_and_previews() -> None:
+    """REC-05"""
+    record = ContentRecord(content_root(5, [bytes(32)]), 5, 3, (bytes([1]) * 32,), (bytes(32),))
+    row = {1: record.root, 2: 5, 3: 3, 4: [bytes([1]) * 32], 5: [bytes(32)]}
+    assert IDS.content(record) == h(0x09, [record.root, sha(row)])
+    preview = Preview(record.root, "image/png", b"picture", 7, 8)
+    row = {1: record.root, 2: "image/png", 3: b"picture", 4: 7, 5: 8}
+    assert IDS.preview(preview) == h(0x0A, [record.root, sha(row)])
 
 
 def test_many_at_once() -> None:

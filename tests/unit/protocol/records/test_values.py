@@ -67,6 +67,8 @@ WRONG: list[tuple[int, Any]] = [
     *((24, {"a": value}) for value in (INT_MAX + 1, INT_MIN - 1, nested(10))),
     *((22, value) for value in ("a", {"a": 1}, [1], [{}], [{1: "a"}], [{9: 1}], [{1: 1, 9: 1}], [{1: "a", 9: 3}])),
     *((22, [{1: "a", 9: 1, 4: value}]) for value in (-1, "1", True, None)),
+    *((22, [{1: "a", 9: 0, 16: value}]) for value in (b"", bytes(31), bytes(33), "x" * 32, None, 1)),
+    *((22, [value]) for value in ({1: "a", 9: 0}, *({1: "a", 9: state, 16: bytes(32)} for state in (1, 2)))),
 ]
 
 

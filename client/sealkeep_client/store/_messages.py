@@ -32,12 +32,12 @@ from sealkeep_protocol.records import (
     Attachment,
     Content,
     ConversationKey,
+    Covering,
     Mark,
     MarkType,
     Message,
     MessageState,
     encoded_size,
-    is_covered,
     join,
     mark_identity,
     view,
@@ -382,12 +382,12 @@ def _missing(attachments: Sequence[Attachment], state: MessageState) -> tuple[At
     # A placeholder says nothing new where something stored stands for it (spec §12.2); which other ones a source once had
     # does not matter to that.
     stored = [one for one in (*known, *attachments) if one.root is not None]
-    beside = (*stored, *(one for one in attachments if one.root is None))
+    covering = Covering((*stored, *(one for one in attachments if one.root is None)))
     return tuple(
         one
         for one in attachments
         if _digest(one) not in digests
-        and not (is_covered(one, beside) if one.root is None else (one.role, one.name, one.root) in contents)
+        and not (covering.covers(one) if one.root is None else (one.role, one.name, one.root) in contents)
     )
 
 

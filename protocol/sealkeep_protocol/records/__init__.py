@@ -69,7 +69,7 @@ from sealkeep_protocol.records._model import (
     Value,
 )
 from sealkeep_protocol.records._order import OrderKey, conflict_key, order_key
-from sealkeep_protocol.records._shown import content_order, is_covered, preview_order, shown_attachments
+from sealkeep_protocol.records._shown import Covering, content_order, preview_order, shown_attachments
 from sealkeep_protocol.records._table import MAX_RECORD
 from sealkeep_protocol.records._values import MAX_PICTURE, MAX_PIXELS, PREVIEW_TYPES
 
@@ -91,6 +91,7 @@ __all__ = [
     "Conversation",
     "ConversationKey",
     "ConversationType",
+    "Covering",
     "Direction",
     "ExtensionMap",
     "HybridClock",
@@ -132,7 +133,6 @@ __all__ = [
     "encode_body",
     "encoded_size",
     "fold",
-    "is_covered",
     "join",
     "join_contacts",
     "join_conversations",

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final, TypeAlias
+
 from sealkeep_protocol.records._fields import content_to_fields, preview_to_fields
 from sealkeep_protocol.records._join import Attachments
 from sealkeep_protocol.records._model import Attachment, ContentRecord, Preview
 from sealkeep_protocol.records._table import digest
+
+_Said: TypeAlias = str | int | None
+_ANY: Final = -1  # neither a name nor a size
+_ANYTHING: Final = (_ANY, _ANY)
 
 
 def shown_attachments(joined: Attachments, *, mixed: bool) -> Attachments:
     """What a view shows of the joined list of a message, in its order; `mixed`: it is a union, ordered by digests."""
     if not joined or all(attachment.root is None for attachment in joined):  # nearly always
         return joined
+    covering = Covering(joined)
     shown: list[Attachment] = []
     seen: set[tuple[str, str | None, bytes | None]] = set()
     for attachment in joined:
         if attachment.root is None:
-            if not is_covered(attachment, joined):
+            if not covering.covers(attachment):
                 shown.append(attachment)
             continue
         # §12.2: "… of those with a root that are alike in role, name (or both without) and root, only the one with the
@@ -28,23 +37,38 @@ def shown_attachments(joined: Attachments, *, mixed: bool) -> Attachments:
     return tuple(shown) if len(shown) < len(joined) else joined
 
 
-def is_covered(attachment: Attachment, joined: tuple[Attachment, ...]) -> bool:
-    """Whether one of a joined list that is stored stands for this one of it, which is not."""
-    # §12.2: "An attachment without a root is not shown where any of the joined list with a root has its role and does not
-    # differ from it in a name or size that both say, if either they say one of these alike, or it is the only one of that
-    # role without a root."
-    alone = sum(other.root is None and other.role == attachment.role for other in joined) == 1
-    for other in joined:
-        if other.root is None or other.role != attachment.role:
-            continue
-        both = [
-            (a, b)
-            for a, b in ((attachment.name, other.name), (attachment.size, other.size))
-            if a is not None and b is not None
-        ]
-        if all(a == b for a, b in both) and (both or alone):
+class Covering:
+    """What of a list of attachments is stored, and so stands for which ones that are not."""
+
+    __slots__ = ("_said", "_waiting")
+
+    def __init__(self, joined: Iterable[Attachment]) -> None:
+        # Sets and counts by role: a message may have thousands, and each is looked at.
+        self._said: dict[str, set[tuple[_Said, _Said]]] = {}
+        self._waiting: Counter[str] = Counter()
+        for one in joined:
+            if one.root is None:
+                self._waiting[one.role] += 1
+            else:
+                said = (one.name, one.size)
+                self._said.setdefault(one.role, set()).update((said, (one.name, _ANY), (_ANY, one.size), _ANYTHING))
+
+    def covers(self, attachment: Attachment) -> bool:
+        """Whether one of the list that is stored stands for this one of it, which is not."""
+        # §12.2: "An attachment without a root is not shown where any of the joined list with a root has its role and does
+        # not differ from it in a name or size that both say, if either they say one of these alike, or it is the only one
+        # of that role without a root."
+        name, size = attachment.name, attachment.size
+        found = self._said.get(attachment.role, set())
+        # What does not differ from a name: the same or none; from none: any.
+        names: tuple[_Said, ...] = (_ANY,) if name is None else (name, None)
+        sizes: tuple[_Said, ...] = (_ANY,) if size is None else (size, None)
+        if name is not None and any((name, other) in found for other in sizes):
             return True
-    return False
+        if size is not None and any((other, size) in found for other in names):
+            return True
+        alone = self._waiting[attachment.role] == 1
+        return alone and any((one, other) in found for one in names for other in sizes)
 
 
 def content_order(record: ContentRecord, *, verified: bool, active: bool) -> tuple[bool, bool, int, bytes]:

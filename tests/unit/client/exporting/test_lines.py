@@ -102,6 +102,7 @@ def test_a_record_with_every_field(entries_of: Entries, written: Written, ids: R
                 "duration": 4,
                 "path": "photos/a.jpg",
                 "state": "stored",
+                "root": bytes(range(32)).hex(),
             },
             {"role": "thumbnail", "state": "named"},
         ],

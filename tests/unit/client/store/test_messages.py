@@ -47,6 +47,12 @@ def text(store: Store) -> str | None:
     return entry.view.message.text
 
 
+def shown_files(store: Store) -> tuple[Attachment, ...] | None:
+    entry = store.views.message(ID)
+    assert entry is not None
+    return entry.view.message.attachments
+
+
 # --- rows ---------------------------------------------------------------------------------------------------------
 
 
@@ -112,6 +118,60 @@ def test_added_attachment_is_a_supplement(store: Store) -> None:
     assert store.put([replace(HELLO, attachments=(one, two))], upload=LIVE) == Put(0, 1, 0)
     assert upload(store) == [Mark(MarkType.SUPPLEMENT, ID, attachments=(two,))]
     assert store.put([replace(HELLO, attachments=(two,))], upload=LIVE) == Put(0, 0, 1)
+
+
+def test_what_is_stored_of_an_attachment_is_a_supplement_and_covers_its_placeholder(store: Store) -> None:
+    """Spec §12.2: what a view would not show beside it is not told to the others."""
+    root = bytes(range(32))
+    placeholder = Attachment("photo", size=5, path="photos/a.jpg", state=2)
+    stored = Attachment("photo", "a.jpg", size=5, state=0, root=root)
+    store.put([replace(HELLO, attachments=(placeholder,))], upload=LIVE)
+    upload(store)
+    assert store.put([replace(HELLO, attachments=(stored,))], upload=LIVE) == Put(0, 1, 0)
+    assert upload(store) == [Mark(MarkType.SUPPLEMENT, ID, attachments=(stored,))]
+    assert shown_files(store) == (stored,)
+    known = [
+        stored,
+        placeholder,
+        replace(stored, width=640),  # alike in role, name and root
+        replace(placeholder, path="elsewhere/a.jpg"),
+        replace(placeholder, size=None, name="a.jpg", state=1),
+        Attachment("photo"),  # the only one of its role in its copy
+    ]
+    for attachment in known:
+        assert store.put([replace(HELLO, attachments=(attachment,))], upload=LIVE) == Put(0, 0, 1)
+    assert upload(store) == []
+    news = [
+        (replace(stored, name="b.jpg"),),
+        (replace(stored, root=bytes(32)),),
+        (replace(placeholder, size=6, name="c.jpg"),),
+        (Attachment("photo", width=1), Attachment("photo", width=2)),
+        (Attachment("file"),),
+    ]
+    for attachments in news:
+        assert store.put([replace(HELLO, attachments=attachments)], upload=LIVE) == Put(0, 1, 0)
+        assert upload(store) == [Mark(MarkType.SUPPLEMENT, ID, attachments=attachments)]
+
+
+def test_a_copy_does_not_tell_a_placeholder_that_it_covers_itself(store: Store) -> None:
+    stored = Attachment("photo", "a.jpg", state=0, root=bytes(32))
+    store.put([HELLO], upload=LIVE)
+    upload(store)
+    both = (Attachment("photo", state=2), stored)
+    assert store.put([replace(HELLO, attachments=both)], upload=LIVE) == Put(0, 1, 0)
+    assert upload(store) == [Mark(MarkType.SUPPLEMENT, ID, attachments=(stored,))]
+
+
+def test_a_row_keeps_the_root_of_an_attachment(store: Store) -> None:
+    attachments = (
+        Attachment("photo", "a.jpg", "image/jpeg", 1, 2, 3, 4, "photos/a.jpg", 0, bytes(range(32))),
+        Attachment("file", state=2),
+        Attachment("photo", state=1),
+    )
+    message = replace(HELLO, attachments=attachments)
+    store.put([message], upload=LIVE)
+    assert upload(store) == [message]
+    assert shown_files(store) == attachments[:2]  # the row is its message alone, and is shown as any other
 
 
 def test_another_field_sends_the_message_again(store: Store) -> None:

@@ -6,16 +6,18 @@ from dataclasses import replace
 from itertools import permutations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sealkeep_protocol import cbor
 from sealkeep_protocol.primitives import sha256
 from sealkeep_protocol.records import (
     Attachment,
+    Covering,
     Mark,
     Message,
     MessageState,
     apply,
-    is_covered,
     join,
     shown_attachments,
     view,
@@ -104,7 +106,7 @@ def test_of_several_placeholders_only_what_says_the_same_is_covered() -> None:
     assert shown((NOT_HERE, replace(NOT_HERE, width=1), STORED)) == (NOT_HERE, replace(NOT_HERE, width=1), STORED)
     # One of another role does not count.
     assert shown((NOT_HERE, Attachment("file"), STORED)) == (Attachment("file"), STORED)
-    assert is_covered(named, (named, stored, STORED))
+    assert Covering((named, stored, STORED)).covers(named)
 
 
 def test_any_of_the_stored_ones_covers() -> None:
@@ -136,3 +138,37 @@ def test_revisions_and_reactions_change_nothing_of_it() -> None:
     found = view(state)
     assert found is not None
     assert found.message.attachments == (STORED,)
+
+
+# Each of which a source may say or not.
+SAID = [(name, size) for name in (None, "a", "b") for size in (None, 0, 1)]
+
+
+@given(
+    st.lists(st.sampled_from([replace(NOT_HERE, name=name, size=size) for name, size in SAID]), max_size=3),
+    st.lists(st.sampled_from([replace(STORED, name=name, size=size) for name, size in SAID]), max_size=3),
+    st.sampled_from([replace(NOT_HERE, name=name, size=size) for name, size in SAID]),
+)
+def test_covered_is_what_the_sentence_says(
+    others: list[Attachment], stored: list[Attachment], placeholder: Attachment
+) -> None:
+    """REC-06: word by word, one against each."""
+    joined = [*others, placeholder, *stored]
+    expected = False
+    for one in stored:
+        differs = any(
+            mine is not None and its is not None and mine != its
+            for mine, its in ((placeholder.name, one.name), (placeholder.size, one.size))
+        )
+        alike = (placeholder.name is not None and placeholder.name == one.name) or (
+            placeholder.size is not None and placeholder.size == one.size
+        )
+        expected = expected or (not differs and (alike or not others))
+    assert Covering(joined).covers(placeholder) is expected
+
+
+def test_thousands_of_attachments_are_no_work() -> None:
+    """Each is looked up, none is held against every other: this would be 10^9 comparisons."""
+    names = [str(number) for number in range(30_000)]
+    joined = (*(replace(NOT_HERE, name=name) for name in names), *(replace(STORED, name=name + "x") for name in names))
+    assert shown_attachments(joined, mixed=True) is joined

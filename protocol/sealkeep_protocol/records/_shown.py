@@ -55,9 +55,9 @@ class Covering:
 
     def covers(self, attachment: Attachment) -> bool:
         """Whether one of the list that is stored stands for this one of it, which is not."""
-        # §12.2: "An attachment without a root is not shown where any of the joined list with a root has its role and does
-        # not differ from it in a name or size that both say, if either they say one of these alike, or it is the only one
-        # of that role without a root."
+        # §12.2: "An attachment without a root is, in any list, not shown where any of the joined list with a root has its
+        # role and does not differ from it in a name or size that both say, if either they say one of these alike, or it is
+        # the only one of that role without a root."
         name, size = attachment.name, attachment.size
         found = self._said.get(attachment.role, set())
         # What does not differ from a name: the same or none; from none: any.

@@ -114,7 +114,8 @@ def decode_summary(plaintext: bytes) -> Summary:
         value[5],
         unsigned(value[6], "the content's length", maximum=MAX_CONTENT),
     )
-    # FIL-09: "A reader MUST take as unreadable (SEG-22) a `preview` segment whose summary is not as said here, …"
+    # FIL-09: "A reader MUST take as unreadable (SEG-22) a `preview` segment whose summary has another span, tags or
+    # overflow, …"
     if not summary._is_of_its_class:
         raise MalformedError("malformed", "the summary of a preview segment tells times or conversations")
     return summary

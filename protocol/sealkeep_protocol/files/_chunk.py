@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Final
 
 from sealkeep_protocol import cbor
 from sealkeep_protocol.errors import AuthenticationError, MalformedError
@@ -30,11 +31,12 @@ _LABEL: Final = "sealkeep/v1/chunk"
 _ASSOCIATED: Final = cbor.encode([_LABEL])
 
 
-class Chunk(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Chunk:
     """A sealed piece: its id, SHA-256 of `data`, and the ciphertext."""
 
     id: bytes
-    data: bytes
+    data: bytes = field(repr=False)
 
 
 def is_chunk_length(length: int) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final, NamedTuple, Self
+from dataclasses import dataclass, field
+from typing import Final, Self
 
 from sealkeep_protocol import cbor
 from sealkeep_protocol.errors import MalformedError, UsageError
@@ -41,11 +41,12 @@ def content_root(size: int, hashes: Sequence[bytes]) -> bytes:
     return sha256(cbor.encode(["sealkeep/v1/content", size, b"".join(hashes)]))
 
 
-class Piece(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Piece:
     """A piece of a filled content with its hash. Made by `piece_of`: a chunk's key hangs on the hash being this piece's."""
 
     hash: bytes
-    data: bytes | memoryview
+    data: bytes | memoryview = field(repr=False)
 
 
 def piece_of(data: bytes | memoryview) -> Piece:
@@ -109,16 +110,19 @@ class ContentBuilder:
     Each piece is handed out once. `bytes` are not copied where they begin at a piece and hold it whole.
     """
 
-    __slots__ = ("_content", "_hashes", "_held", "_size")
+    __slots__ = ("_content", "_hashes", "_held", "_is_open", "_size")
 
     def __init__(self) -> None:
         self._size = 0
         self._hashes: list[bytes] = []
         self._held = bytearray()
         self._content: Content | None = None
+        self._is_open = True
 
     def add(self, data: Buffer) -> list[Piece]:
         """Take the next bytes, and give the pieces that are whole by them. Raises `UsageError` beyond `MAX_SIZE` bytes."""
+        if not self._is_open:
+            raise ValueError("the content is finished")
         if self._size + len(data) > MAX_SIZE:
             raise UsageError(f"a file of more than {MAX_SIZE} bytes cannot be kept")
         self._size += len(data)
@@ -135,6 +139,7 @@ class ContentBuilder:
 
     def finish(self) -> Iterator[Piece]:
         """Fill up, and give the pieces that remain, one at a time: there may be hundreds of filling alone."""
+        self._is_open = False
         filling = Filling(self._size, self._hashes.copy(), sha256(self._held))
         for index in range(len(self._hashes), piece_count(self._size)):
             yield self._piece(bytes(self._held) + filling.within(index))

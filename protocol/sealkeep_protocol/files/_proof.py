@@ -12,7 +12,12 @@ CHALLENGE_SIZE: Final = 32
 
 
 def prove(challenge: bytes, *parts: Buffer) -> bytes:
-    """The answer to a challenge over a chunk, or over a segment's summary and body one behind the other; 32 bytes."""
+    """The answer to a challenge over a chunk, or over a segment's summary and body one behind the other; 32 bytes.
+
+    Raises `ValueError` for a challenge that is not of `CHALLENGE_SIZE`.
+    """
+    if len(challenge) != CHALLENGE_SIZE:
+        raise ValueError(f"a challenge is {CHALLENGE_SIZE} bytes long")
     answer = hmac.new(challenge, digestmod="sha256")
     for part in parts:
         answer.update(part)

@@ -52,7 +52,8 @@ def _check_needs(count: int, columns: Columns) -> None:
 
 def _check_contents(count: int, columns: Columns) -> None:
     pieces = columns.get(6, (None,) * count)
-    for values in zip(*(columns[number] for number in range(1, 6)), pieces, strict=True):
+    # Each once: a constant or a dictionary is a cheap way to make 65,536 of them.
+    for values in set(zip(*(columns[number] for number in range(1, 6)), pieces, strict=True)):
         check_record(ContentRecord(*values))
 
 

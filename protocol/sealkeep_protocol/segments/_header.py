@@ -19,7 +19,7 @@ from sealkeep_protocol.fields import (
     octets,
     unsigned,
 )
-from sealkeep_protocol.files import chunks_hash
+from sealkeep_protocol.files import MAX_CHUNKS, chunks_hash
 from sealkeep_protocol.padding import check_bucket
 from sealkeep_protocol.primitives import SUITE, SigningKey, sha256
 from sealkeep_protocol.types import AccountId, DeviceId, EpochNumber, ObjectId, Seq
@@ -193,7 +193,8 @@ def check_chunks(header: SegmentHeader, ids: Iterable[bytes]) -> None:
     """Whether a segment uses the chunks that its header says. Raises `AuthenticationError` (`digest`), placed."""
     # FIL-15: "A relay MUST refuse (`invalid`) an item, also of the copy route, whose ids are not those of field 20; a
     # reader that knows all ids of a body MUST report one whose header says other ones, as unreadable (SEG-22)."
-    if chunks_hash(ids) != header.chunks:
+    used = set(ids)
+    if len(used) > MAX_CHUNKS or chunks_hash(used) != header.chunks:
         raise AuthenticationError(
             "digest", "the chunks are not the ones that were signed", device=header.device, seq=header.seq
         )

@@ -77,7 +77,7 @@ def seal_segment(
 
     `packed` is the body's content, compressed or not (at most `MAX_PACKED` bytes); `salt` is 32 fresh random bytes;
     `chunks` are the ids of those that the body's content records, and their lists, name (FIL-05). Raises `ValueError` for
-    a compressed live segment or content that does not fit.
+    a compressed live segment, content that does not fit, or too many chunks.
     """
     if compressed and summary.segment_class is SegmentClass.LIVE:
         raise ValueError("a live segment is never compressed")

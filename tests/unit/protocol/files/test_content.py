@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tracemalloc
 from dataclasses import replace
 
 import cbor2
@@ -149,8 +150,32 @@ def test_a_content_is_known_when_its_last_piece_was_given() -> None:
     assert len(next(rest).data) == 240
     with pytest.raises(ValueError, match="not finished"):
         _ = builder.content
+    with pytest.raises(ValueError, match="is finished"):
+        builder.add(b"more")
     assert list(rest) == []
     assert builder.content.size == 0
+
+
+def test_a_builder_holds_one_piece_at_a_time() -> None:
+    """Whatever the size, filling included: here 64 MiB and 2 MiB."""
+    step = bytes(1 << 18)
+    tracemalloc.start()
+    try:
+        builder = ContentBuilder()
+        given = sum(len(piece.data) for _ in range(256) for piece in builder.add(step))
+        builder.add(b"x")
+        given += sum(len(piece.data) for piece in builder.finish())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert given == padded_length(64 * MIB + 1) == 66 * MIB
+    assert peak < 6 * MIB
+
+
+def test_the_bytes_of_a_file_are_not_shown() -> None:
+    _, (piece,) = cut(b"a secret")
+    assert "secret" not in repr(piece)
+    assert repr(piece) == f"Piece(hash={piece.hash!r})"
 
 
 def test_a_builder_refuses_more_than_a_content_holds(monkeypatch: pytest.MonkeyPatch) -> None:

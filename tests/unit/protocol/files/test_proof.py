@@ -20,6 +20,8 @@ def test_an_answer_is_an_hmac_over_the_bytes_one_behind_the_other() -> None:
     assert prove(CHALLENGE, b"summary", memoryview(b" and "), bytearray(b"body")) == expected
     assert prove(bytes(32), b"summary and body") != expected
     check_proof(expected, bytes(expected), "a chunk")
+    with pytest.raises(ValueError, match="32 bytes"):
+        prove(CHALLENGE[:-1], b"chunk")
 
 
 def test_no_answer_and_another_one_are_refused() -> None:

@@ -86,7 +86,8 @@ def test_a_header_signs_which_chunks_its_segment_uses(account: MadeAccount) -> N
     assert plain.chunks is None
     check_chunks(header, reversed(ids))
     check_chunks(plain, [])
-    for said, given in ((header, ids[:2]), (header, [*ids, ID]), (header, []), (plain, ids)):
+    many = [number.to_bytes(32, "big") for number in range(8257)]
+    for said, given in ((header, ids[:2]), (header, [*ids, ID]), (header, []), (plain, ids), (plain, many)):
         with refused(AuthenticationError, "digest", device=1, seq=said.seq):
             check_chunks(said, given)
 

@@ -1,5 +1,13 @@
 """Storage engines behind one interface."""
 
+from sealkeep_server.stores._chunk_interface import (
+    CHUNK_ID_SIZE,
+    STAMP_BYTES,
+    ArrivingChunk,
+    ChunkId,
+    ChunkStore,
+    OpenChunk,
+)
 from sealkeep_server.stores._interface import (
     ConflictError,
     CopiedEntry,
@@ -9,6 +17,7 @@ from sealkeep_server.stores._interface import (
     FullError,
     Heads,
     Mailbox,
+    MissingChunksError,
     NewSegment,
     OpenError,
     Parts,
@@ -27,6 +36,11 @@ from sealkeep_server.stores._interface import (
 )
 
 __all__ = [
+    "CHUNK_ID_SIZE",
+    "STAMP_BYTES",
+    "ArrivingChunk",
+    "ChunkId",
+    "ChunkStore",
     "ConflictError",
     "CopiedEntry",
     "DamagedError",
@@ -35,7 +49,9 @@ __all__ = [
     "FullError",
     "Heads",
     "Mailbox",
+    "MissingChunksError",
     "NewSegment",
+    "OpenChunk",
     "OpenError",
     "Parts",
     "Pin",

@@ -1,4 +1,4 @@
-"""Bodies as files: `bodies/<shard>/<number>`, named in a row by one integer, `shard << 20 | number`.
+"""Bodies and chunks as files: `bodies/<shard>/<number>`, named in a row by one integer, `shard << 20 | number`.
 
 A body is written and synced under `incoming/` first. The writer moves it into place, and syncs the directory, just
 before it commits the row that names it: a row never names a file that a power cut can take away. Every process starts
@@ -8,9 +8,11 @@ a shard of its own, so that whatever an earlier one left without a row can be sw
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -58,6 +60,11 @@ class BodyFiles:
             os.close(descriptor)
         return StagedBody(name, len(body))
 
+    def arrive(self) -> ArrivingFile:
+        """Begin to write a body that comes slice by slice. Raises `OSError`."""
+        name = f"{next(self._names):x}"
+        return ArrivingFile(self._incoming / name, name)
+
     def discard(self, staged: Iterable[StagedBody]) -> None:
         for body in staged:
             with contextlib.suppress(OSError):  # what stays is swept at the next start
@@ -86,19 +93,23 @@ class BodyFiles:
 
     def read(self, number: int, size: int) -> bytes:
         """Read a body. Raises `DamagedError` where it is not there in its whole length."""
+        file = self.open(number, size)
+        try:
+            return file.read(0, size)
+        finally:
+            file.close()
+
+    def open(self, number: int, size: int) -> StoredFile:
+        """Open a body to read parts of it. Raises `DamagedError` likewise."""
         try:
             descriptor = os.open(self._path(number), os.O_RDONLY)
         except FileNotFoundError as error:
             raise DamagedError("a stored body is missing") from error
-        try:
-            body = os.read(descriptor, size + 1)
-            while len(body) < size and (rest := os.read(descriptor, size + 1 - len(body))):
-                body += rest
-        finally:
-            os.close(descriptor)
-        if len(body) != size:
+        file = StoredFile(descriptor, size)
+        if os.fstat(descriptor).st_size != size:
+            file.close()
             raise DamagedError("a stored body has another length than its row says")
-        return body
+        return file
 
     def erase(self, numbers: Iterable[int]) -> None:
         """Unlink bodies whose rows are gone."""
@@ -147,6 +158,83 @@ class BodyFiles:
 
     def _path(self, number: int) -> Path:
         return self._bodies / f"{number >> _SHARD_BITS:08x}" / f"{number & (1 << _SHARD_BITS) - 1:03x}"
+
+
+class ArrivingFile:
+    """A staged body in the making, hashed on its way. Made by `BodyFiles.arrive`; methods raise `OSError`.
+
+    Calls from several threads wait for each other: whoever gives up may come before what he began has ended.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._path = path
+        self._name = name
+        self._descriptor: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self._hash = hashlib.sha256()
+        self._lock = threading.Lock()
+        self.size = 0
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the bytes so far."""
+        return self._hash.digest()
+
+    def write(self, data: bytes) -> None:
+        with self._lock:
+            if self._descriptor is None:
+                raise OSError("the file is closed")
+            _write_all(self._descriptor, data)
+            self._hash.update(data)
+            self.size += len(data)
+
+    def finish(self) -> StagedBody:
+        """Sync it. From here on it is as what `BodyFiles.stage` returns."""
+        with self._lock:
+            if self._descriptor is None:
+                raise OSError("the file is closed")
+            os.fsync(self._descriptor)
+            self._close()
+            return StagedBody(self._name, self.size)
+
+    def discard(self) -> None:
+        """Take it away, unless it was moved into place."""
+        with self._lock:
+            self._close()
+            with contextlib.suppress(OSError):  # what stays is swept at the next start
+                os.unlink(self._path)
+
+    def _close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+class StoredFile:
+    """A stored body that is open. Made by `BodyFiles.open`; may be called from any thread."""
+
+    def __init__(self, descriptor: int, size: int) -> None:
+        self._descriptor: int | None = descriptor
+        self._lock = threading.Lock()
+        self.size = size
+
+    def read(self, offset: int, size: int) -> bytes:
+        """So many bytes from an offset on, or up to the end. Raises `DamagedError` where they are not there."""
+        wanted = min(size, self.size - offset)
+        with self._lock:
+            if self._descriptor is None:
+                raise OSError("the file is closed")
+            data = os.pread(self._descriptor, wanted, offset)
+            while len(data) < wanted and (rest := os.pread(self._descriptor, wanted - len(data), offset + len(data))):
+                data += rest
+        if len(data) != wanted:
+            raise DamagedError("a stored body has another length than its row says")
+        return data
+
+    def close(self) -> None:
+        with self._lock:
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
 
 
 def _number(name: str, digits: int) -> int | None:

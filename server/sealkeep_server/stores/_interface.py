@@ -16,9 +16,10 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from sealkeep_protocol.types import AccountId, DeviceId, ObjectId, Seq
+from sealkeep_server.stores._chunk_interface import CHUNK_ID_SIZE, STAMP_BYTES, ChunkId, ChunkStore
 
 
 class StoreError(Exception):
@@ -38,10 +39,23 @@ class ConflictError(StoreError):
 
 
 class FullError(StoreError):
-    """A bound that the write was given is reached."""
+    """A bound that the write was given is reached; of an append, by the segment at `index`."""
 
-    def __init__(self, what: Literal["mailboxes"]) -> None:
-        super().__init__(f"there is no room for more {what}")
+    def __init__(self, what: Literal["mailboxes", "account"], index: int = 0) -> None:
+        super().__init__(f"there is no room for more {what}" if what == "mailboxes" else f"the {what} is full")
+        self.index = index
+
+
+class MissingChunksError(StoreError):
+    """A segment of an append names chunks that are not there; `index` says which segment, `missing` up to `MOST` of
+    the chunks, in their order."""
+
+    MOST: ClassVar[int] = 1000  # §12.4
+
+    def __init__(self, index: int, missing: Sequence[ChunkId]) -> None:
+        super().__init__("chunks that a segment names are not there")
+        self.index = index
+        self.missing = missing
 
 
 class UnavailableError(StoreError):
@@ -148,7 +162,8 @@ class StagedBody:
 
 @dataclass(frozen=True, slots=True)
 class NewSegment:
-    """A judged segment on its way in. A small body may stand here itself."""
+    """A judged segment on its way in. A small body may stand here itself. `chunks` are the ids of those that it uses, one
+    behind the other; with `missing_ok` they need not be there."""
 
     seq: Seq
     header_id: ObjectId
@@ -156,12 +171,15 @@ class NewSegment:
     header: bytes
     summary: bytes
     body: bytes | StagedBody
+    chunks: bytes = b""
+    missing_ok: bool = False
 
     @property
     def size(self) -> int:
         """Bytes that count as used."""
         body = self.body.size if isinstance(self.body, StagedBody) else len(self.body)
-        return len(self.header) + len(self.summary) + body
+        stamps = len(self.chunks) // CHUNK_ID_SIZE * STAMP_BYTES
+        return len(self.header) + len(self.summary) + body + stamps
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +238,10 @@ class Store(Protocol):
     @property
     def inline_bytes(self) -> int:
         """Bodies up to this size need no staging."""
+
+    @property
+    def chunks(self) -> ChunkStore:
+        """The chunks of all accounts."""
 
     async def ready(self) -> None:
         """Return when the store answers and can be written."""
@@ -289,12 +311,14 @@ class Store(Protocol):
         segments: Sequence[NewSegment],
         *,
         copied: bool = False,
+        allowed: int | None = None,
     ) -> int:
-        """Store segments that follow `after` in its feed, all or none; returns the position of the first.
+        """Store segments that follow `after` in its feed, all or none, and stamp the chunks that they name; returns the
+        position of the first. `allowed` are the bytes that the account may use (None: no limit).
 
         Raises `ConflictError`: `roster` where its head is not number `roster`, `feed` where the feed's head is another;
-        `RefusedError` where they are `copied` and one's roster head lies below what `refuse` remembers for the feed.
-        Staged bodies are used up by success, and only then.
+        `RefusedError` where they are `copied` and one's roster head lies below what `refuse` remembers for the feed;
+        `MissingChunksError`; `FullError` (`account`). Staged bodies are used up by success, and only then.
         """
 
     async def changes(self, account: AccountId, after: int, parts: Parts, *, limit: int, size: int) -> Run:

@@ -1,8 +1,8 @@
 """The tables of the embedded store, and opening its database.
 
 Every primary and unique key begins with the account id, except those of mailboxes (`_mailboxes`), which have no account.
-`segment.object` names the file of a body (`_bodies`), and is
-null where the body stands in the row. `body` comes last, so that reading the columns before it touches none of its pages.
+`segment.object` and `chunk.object` name files (`_bodies`); the former is null where the body stands in the row. `body`
+comes last, so that reading the columns before it touches none of its pages.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import secrets
 import sqlite3
 from pathlib import Path
 
-from sealkeep_server.stores import _mailboxes
+from sealkeep_server.stores import _chunks, _mailboxes
 from sealkeep_server.stores._interface import OpenError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 APPLICATION_ID = 0x5EA17EE9  # marks the file as a relay's database for `file(1)` and for us
 INCARNATION_SIZE = 16
 
@@ -37,7 +37,7 @@ CREATE TABLE account (
     roster INTEGER NOT NULL,        -- number of the newest entry
     roster_id BLOB NOT NULL,
     position INTEGER NOT NULL,      -- of the newest segment
-    used INTEGER NOT NULL           -- bytes of headers, summaries and bodies
+    used INTEGER NOT NULL           -- bytes of headers, summaries, bodies, chunks, stamps
 ) WITHOUT ROWID;
 
 CREATE TABLE entry (
@@ -83,10 +83,10 @@ CREATE TABLE segment (
 
 -- For the sweep of files that no row names.
 CREATE INDEX segment_object ON segment (object) WHERE object IS NOT NULL;
-{_REFUSED}"""
+{_REFUSED}{_chunks.TABLES}"""
 
 # What leads from the version of its key to the next. A step that was published never changes.
-_STEPS = {1: _mailboxes.TABLES, 2: _REFUSED}
+_STEPS = {1: _mailboxes.TABLES, 2: _REFUSED, 3: _chunks.TABLES}
 
 
 def open_database(path: Path) -> tuple[sqlite3.Connection, bytes]:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 
 from sealkeep_protocol.types import NO_ID, AccountId, DeviceId, ObjectId, Seq
+from sealkeep_server.stores import _chunks
 from sealkeep_server.stores._bodies import BodyFiles
+from sealkeep_server.stores._chunk_interface import STAMP_BYTES
 from sealkeep_server.stores._interface import (
     ConflictError,
     CopiedEntry,
     Entry,
     FeedHead,
+    FullError,
     Heads,
     NewSegment,
     Parts,
@@ -59,7 +63,7 @@ def append_entry(
     if moved.rowcount != 1:
         raise ConflictError("roster")
     for pin in pins:
-        _pin(tx, account, pin)
+        _pin(tx, account, pin, entry.accepted)
     _insert_entry(tx, account, entry, wraps)
 
 
@@ -94,7 +98,7 @@ def _insert_entry(tx: Transaction, account: AccountId, entry: Entry, wraps: Sequ
         )
 
 
-def _pin(tx: Transaction, account: AccountId, pin: Pin) -> None:
+def _pin(tx: Transaction, account: AccountId, pin: Pin, now: int) -> None:
     head = feed_head(tx.connection, account, pin.device)
     if (head.seq, head.header_id) == (pin.seq, pin.header_id):
         return
@@ -106,7 +110,7 @@ def _pin(tx: Transaction, account: AccountId, pin: Pin) -> None:
     ).fetchone()
     if (last[0] if last else NO_ID) != pin.header_id:
         raise ConflictError("feed")
-    _cut(tx, account, pin)
+    _cut(tx, account, pin, now)
     if last:
         tx.connection.execute(
             "UPDATE feed SET seq = ?, header_id = ?, roster = ? WHERE account = ? AND device = ?",
@@ -116,14 +120,16 @@ def _pin(tx: Transaction, account: AccountId, pin: Pin) -> None:
         tx.connection.execute("DELETE FROM feed WHERE account = ? AND device = ?", (account, pin.device))
 
 
-def _cut(tx: Transaction, account: AccountId, pin: Pin) -> None:
+def _cut(tx: Transaction, account: AccountId, pin: Pin, now: int) -> None:
     beyond = (account, pin.device, pin.seq)
     rows = tx.connection.execute(
         "DELETE FROM segment WHERE account = ? AND device = ? AND seq > ?"
         " RETURNING object, size + length(header) + length(summary)",
         beyond,
     ).fetchall()
-    tx.connection.execute("UPDATE account SET used = used - ? WHERE account = ?", (sum(r[1] for r in rows), account))
+    stamps = _chunks.cut(tx, account, pin.device, pin.seq, now)
+    erased = sum(r[1] for r in rows) + stamps * STAMP_BYTES
+    tx.connection.execute("UPDATE account SET used = used - ? WHERE account = ?", (erased, account))
     for number, _ in rows:
         if number is not None:
             tx.erase(number)
@@ -148,6 +154,7 @@ def append(
     after: FeedHead,
     segments: Sequence[NewSegment],
     copied: bool,
+    allowed: int | None,
 ) -> int:
     # VIE-08: "… and MUST NOT take through the copy route a header of that feed whose roster head is below it."
     if copied and segments[0].roster < _refused(tx, account, after.device):  # they do not go back along a feed
@@ -160,18 +167,27 @@ def append(
     count = len(segments)
     row = tx.connection.execute(
         "UPDATE account SET position = position + ?, used = used + ? WHERE account = ? AND roster = ?"
-        " RETURNING position",
+        " RETURNING position, used",
         (count, sum(segment.size for segment in segments), account, roster),
     ).fetchone()
     if row is None:
         raise ConflictError("roster")
     first = int(row[0]) - count + 1
     _move_head(tx, account, after, segments[-1])
+    _chunks.stamp(tx, account, after.device, segments)
+    if allowed is not None and row[1] > allowed:
+        raise FullError("account", _fitting(segments, allowed - (row[1] - sum(segment.size for segment in segments))))
     tx.connection.executemany(
         "INSERT INTO segment VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (_row(tx, account, after.device, first + index, segment) for index, segment in enumerate(segments)),
     )
     return first
+
+
+def _fitting(segments: Sequence[NewSegment], room: int) -> int:
+    """How many of these find room."""
+    totals = accumulate(segment.size for segment in segments)
+    return sum(1 for total in totals if total <= room)
 
 
 def _refused(tx: Transaction, account: AccountId, device: DeviceId) -> int:
@@ -341,4 +357,4 @@ def _run(rows: sqlite3.Cursor, bodies: BodyFiles, limit: int, size: int) -> Run:
 
 def named_objects(connection: sqlite3.Connection, low: int, high: int) -> set[int]:
     rows = connection.execute("SELECT object FROM segment WHERE object >= ? AND object < ?", (low, high))
-    return {row[0] for row in rows}
+    return {row[0] for row in rows} | _chunks.named_objects(connection, low, high)

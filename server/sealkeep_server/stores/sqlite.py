@@ -18,6 +18,7 @@ from sealkeep_server.settings import Settings
 from sealkeep_server.stores import _mailboxes, _schema, _sql
 from sealkeep_server.stores._bodies import BodyFiles
 from sealkeep_server.stores._cache import WrittenCache
+from sealkeep_server.stores._chunk_interface import ChunkStore
 from sealkeep_server.stores._interface import (
     CopiedEntry,
     Entry,
@@ -35,12 +36,14 @@ from sealkeep_server.stores._interface import (
     UnavailableError,
     Wrap,
 )
+from sealkeep_server.stores._sqlite_chunks import SqliteChunks
 from sealkeep_server.stores._writer import GroupWriter
 
 Result = TypeVar("Result")
 
 _READERS = 4
 _STAGERS = 8  # threads that wait for fsync: more of them share a sync of the file system's journal
+_CHUNKERS = 8  # likewise, and for the disk where chunks are read
 
 
 class SqliteStore:
@@ -67,6 +70,8 @@ class SqliteStore:
         self._bodies = writer.bodies
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-reader")
         self._stagers = ThreadPoolExecutor(_STAGERS, thread_name_prefix="store-stager")
+        self._chunkers = ThreadPoolExecutor(_CHUNKERS, thread_name_prefix="store-chunks")
+        self._chunks = SqliteChunks(writer, self, self._chunkers)
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
         self._roster_heads: WrittenCache[AccountId, RosterHead] = WrittenCache(settings.cached_accounts)
@@ -112,6 +117,10 @@ class SqliteStore:
     def inline_bytes(self) -> int:
         return self._settings.inline_bytes
 
+    @property
+    def chunks(self) -> ChunkStore:
+        return self._chunks
+
     async def ready(self) -> None:
         # Through the writer: says that the disk takes a commit, not only that a file can be read.
         await self._writer.submit(lambda tx: tx.connection.execute("SELECT 1").fetchone())
@@ -120,7 +129,7 @@ class SqliteStore:
         def named(low: int, high: int) -> set[int]:
             return _sql.named_objects(self._connection(), low, high)
 
-        return await self._in(self._readers, lambda: self._bodies.sweep(named))
+        return await self.run(self._readers, lambda: self._bodies.sweep(named))
 
     async def close(self) -> None:
         if self._closed:
@@ -131,6 +140,7 @@ class SqliteStore:
     def _close(self) -> None:
         self._readers.shutdown()
         self._stagers.shutdown()
+        self._chunkers.shutdown()
         for connection in self._opened:
             connection.close()
         self._writer.close()
@@ -146,10 +156,10 @@ class SqliteStore:
         )
 
     async def roster_head(self, account: AccountId) -> RosterHead | None:
-        return await self._roster_heads.get(account, lambda: self._read(partial(_sql.roster_head, account=account)))
+        return await self._roster_heads.get(account, lambda: self.read(partial(_sql.roster_head, account=account)))
 
     async def entries(self, account: AccountId, first: int, limit: int) -> list[Entry]:
-        return await self._read(partial(_sql.entries, account=account, first=first, limit=limit))
+        return await self.read(partial(_sql.entries, account=account, first=first, limit=limit))
 
     async def append_entry(
         self, account: AccountId, entry_id: ObjectId, entry: Entry, wraps: Sequence[Wrap], pins: Sequence[Pin]
@@ -179,28 +189,28 @@ class SqliteStore:
         )
 
     async def wraps(self, account: AccountId, recipient: int) -> list[Wrap]:
-        return await self._read(partial(_sql.wraps, account=account, recipient=recipient))
+        return await self.read(partial(_sql.wraps, account=account, recipient=recipient))
 
     # Feeds.
 
     async def feed_head(self, account: AccountId, device: DeviceId) -> FeedHead:
         head = await self._feed_heads.get(
-            (account, device), lambda: self._read(partial(_sql.feed_head, account=account, device=device))
+            (account, device), lambda: self.read(partial(_sql.feed_head, account=account, device=device))
         )
         return head or FeedHead(device, Seq(0), NO_ID, 0)
 
     async def place(self, account: AccountId, device: DeviceId, seq: Seq) -> Place | None:
-        return await self._read(partial(_sql.place, account=account, device=device, seq=seq))
+        return await self.read(partial(_sql.place, account=account, device=device, seq=seq))
 
     async def refuse(self, account: AccountId, device: DeviceId, seq: Seq, roster: int) -> Place | None:
         return await self._writer.submit(partial(_sql.refuse, account=account, device=device, seq=seq, roster=roster))
 
     async def stage(self, body: bytes) -> StagedBody:
-        return await self._in(self._stagers, partial(self._bodies.stage, body))
+        return await self.run(self._stagers, partial(self._bodies.stage, body))
 
     async def discard(self, staged: Sequence[StagedBody]) -> None:
         if staged:
-            await self._in(self._stagers, partial(self._bodies.discard, staged))
+            await self.run(self._stagers, partial(self._bodies.discard, staged))
 
     async def append(
         self,
@@ -210,16 +220,25 @@ class SqliteStore:
         segments: Sequence[NewSegment],
         *,
         copied: bool = False,
+        allowed: int | None = None,
     ) -> int:
         last = segments[-1]
         head = FeedHead(after.device, last.seq, last.header_id, last.roster)
         return await self._writer.submit(
-            partial(_sql.append, account=account, roster=roster, after=after, segments=segments, copied=copied),
+            partial(
+                _sql.append,
+                account=account,
+                roster=roster,
+                after=after,
+                segments=segments,
+                copied=copied,
+                allowed=allowed,
+            ),
             done=lambda: self._feed_heads.put((account, after.device), head),
         )
 
     async def changes(self, account: AccountId, after: int, parts: Parts, *, limit: int, size: int) -> Run:
-        return await self._read(
+        return await self.read(
             partial(
                 _sql.changes, bodies=self._bodies, account=account, after=after, parts=parts, limit=limit, size=size
             )
@@ -228,7 +247,7 @@ class SqliteStore:
     async def feed(
         self, account: AccountId, device: DeviceId, first: int, parts: Parts, *, limit: int, size: int
     ) -> Run:
-        return await self._read(
+        return await self.read(
             partial(
                 _sql.feed,
                 bodies=self._bodies,
@@ -242,7 +261,7 @@ class SqliteStore:
         )
 
     async def heads(self, account: AccountId) -> Heads | None:
-        return await self._read(partial(_sql.heads, account=account))
+        return await self.read(partial(_sql.heads, account=account))
 
     # Mailboxes.
 
@@ -250,23 +269,25 @@ class SqliteStore:
         await self._writer.submit(partial(_mailboxes.make, mailbox=mailbox, now=now, most=most))
 
     async def mailbox(self, number: int, *, now: int) -> Mailbox | None:
-        return await self._read(partial(_mailboxes.find, number=number, now=now))
+        return await self.read(partial(_mailboxes.find, number=number, now=now))
 
     async def put_message(self, before: Mailbox, guest: bytes | None, message: bytes) -> None:
         await self._writer.submit(partial(_mailboxes.put_message, before=before, guest=guest, message=message))
 
     async def message(self, mailbox: int, number: int) -> bytes | None:
-        return await self._read(partial(_mailboxes.message, mailbox=mailbox, number=number))
+        return await self.read(partial(_mailboxes.message, mailbox=mailbox, number=number))
 
     async def end_mailbox(self, mailbox: Mailbox) -> None:
         await self._writer.submit(partial(_mailboxes.end, mailbox=mailbox))
 
     # Threads.
 
-    async def _read(self, query: Callable[[sqlite3.Connection], Result]) -> Result:
-        return await self._in(self._readers, lambda: query(self._connection()))
+    async def read(self, query: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Run a query on a reader's thread and connection. Raises `UnavailableError`."""
+        return await self.run(self._readers, lambda: query(self._connection()))
 
-    async def _in(self, pool: ThreadPoolExecutor, call: Callable[[], Result]) -> Result:
+    async def run(self, pool: ThreadPoolExecutor, call: Callable[[], Result]) -> Result:
+        """Run what blocks on a thread. Raises `UnavailableError`."""
         if self._closed:
             raise UnavailableError("the store is closing")
         try:

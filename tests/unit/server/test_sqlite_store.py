@@ -15,6 +15,7 @@ from sealkeep_protocol.types import DeviceId, Seq
 from sealkeep_server.settings import Settings
 from sealkeep_server.stores import DamagedError, OpenError, Parts, Store, UnavailableError
 from sealkeep_server.stores.sqlite import SqliteStore, mark_restored
+from support.chunk_suite import ChunkSuite
 from support.mailbox_suite import MailboxSuite
 from support.store_suite import (
     LARGE,
@@ -53,10 +54,19 @@ class TestSqlite(StoreSuite):
         return SqliteEngine(tmp_path / "data")
 
 
+class TestSqliteChunks(ChunkSuite):
+    @pytest.fixture
+    def engine(self, tmp_path: Path) -> SqliteEngine:
+        return SqliteEngine(tmp_path / "data")
+
+
 class TestSqliteMailboxes(MailboxSuite):
     @pytest.fixture
     def engine(self, tmp_path: Path) -> SqliteEngine:
         return SqliteEngine(tmp_path / "data")
+
+
+WITHOUT_CHUNKS = "DROP TABLE chunk; DROP TABLE stamp;"  # as up to schema 3
 
 
 async def test_a_store_of_the_first_schema_gets_its_mailboxes(tmp_path: Path) -> None:
@@ -66,7 +76,7 @@ async def test_a_store_of_the_first_schema_gets_its_mailboxes(tmp_path: Path) ->
     incarnation = store.incarnation
     await store.close()
     with contextlib.closing(sqlite3.connect(tmp_path / "relay.db", isolation_level=None)) as database:
-        database.executescript("DROP TABLE mailbox; DROP TABLE refused; PRAGMA user_version = 1")
+        database.executescript(f"{WITHOUT_CHUNKS} DROP TABLE mailbox; DROP TABLE refused; PRAGMA user_version = 1")
     with pytest.raises(OpenError, match="mailbox_message already exists"):
         SqliteStore.open(tmp_path)
     with contextlib.closing(sqlite3.connect(tmp_path / "relay.db", isolation_level=None)) as database:
@@ -94,7 +104,7 @@ async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "relay.db") as database:
         database.execute("PRAGMA user_version = 7")
     for _ in range(2):  # the refusal leaves no lock behind
-        with pytest.raises(OpenError, match=r"newer sealkeep \(schema 7; this one knows 3\)"):
+        with pytest.raises(OpenError, match=r"newer sealkeep \(schema 7; this one knows 4\)"):
             SqliteStore.open(tmp_path)
 
 
@@ -121,7 +131,7 @@ async def test_a_schema_that_remembers_no_refusals_is_led_on(tmp_path: Path) -> 
     incarnation = store.incarnation
     await store.close()
     with sqlite3.connect(tmp_path / "relay.db") as database:
-        database.executescript("DROP TABLE refused; PRAGMA user_version = 2")
+        database.executescript(f"{WITHOUT_CHUNKS} DROP TABLE refused; PRAGMA user_version = 2")
     for _ in range(2):
         store = SqliteStore.open(tmp_path)
         assert await store.refuse(one, DeviceId(1), Seq(1), 0) is not None

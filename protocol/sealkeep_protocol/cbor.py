@@ -17,7 +17,7 @@ Item: TypeAlias = Any
 
 MAX_DEPTH = 8  # §2.1: of every deterministic object
 _INT_MIN, _INT_MAX = -(1 << 63), (1 << 63) - 1
-_NO_LIMIT = 1 << 80  # more than the heads of any item can announce
+NO_LIMIT = 1 << 80  # more than the heads of any item can announce
 
 
 def encode(value: Item) -> bytes:
@@ -59,7 +59,7 @@ def _ordered_map(value: Mapping[Any, Item]) -> dict[Any, Item]:
     raise TypeError("the keys of a map are all unsigned integers or all text")
 
 
-def decode(data: bytes, *, limit: int, items: int = _NO_LIMIT) -> Item:
+def decode(data: bytes, *, limit: int, items: int = NO_LIMIT) -> Item:
     """Decode one deterministic item of at most `limit` bytes that holds at most `items` others.
 
     Raises `MalformedError` (`too-large`, `malformed`) unless the bytes are exactly the deterministic encoding of a value
@@ -92,9 +92,9 @@ def decode_padded(data: bytes) -> Item:
     return decode(data[:end], limit=len(data))
 
 
-def skip(data: bytes, start: int, *, items: int = _NO_LIMIT) -> int:
+def skip(data: bytes, start: int, *, items: int = NO_LIMIT) -> int:
     """Walk over one item that begins at `start` and return where it ends; nothing is built. Raises `MalformedError`."""
-    walk = Walk(start, limit=_NO_LIMIT, items=items)
+    walk = Walk(start, limit=NO_LIMIT, items=items)
     if not walk.advance(data):
         raise MalformedError("malformed", "the CBOR item is cut short")
     return walk.position
@@ -109,7 +109,7 @@ class Walk:
 
     __slots__ = ("_items", "_left", "_limit", "_pending", "_start", "position")
 
-    def __init__(self, start: int = 0, *, limit: int, items: int = _NO_LIMIT) -> None:
+    def __init__(self, start: int = 0, *, limit: int, items: int = NO_LIMIT) -> None:
         self._start, self._limit, self._items = start, limit, items
         self._pending = [1]  # items still to come, by level
         self._left = 1  # their sum: each needs a byte at least

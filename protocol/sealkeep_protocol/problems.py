@@ -36,6 +36,7 @@ PROBLEMS: dict[str, Problem] = {
     "roster-conflict": Problem(412, "The roster has another head."),
     "too-large": Problem(413, "The request exceeds a limit of this relay."),
     "media-type": Problem(415, "The body has a media type or coding that this address does not take."),
+    "range": Problem(416, "There is nothing in the range of bytes that was asked for."),
     "invalid": Problem(422, "The request breaks a rule of the protocol."),
     "pinned": Problem(422, "The pin of a removed device does not allow this."),
     "busy": Problem(429, "Too many requests, connections or roster entries.", retryable=True),

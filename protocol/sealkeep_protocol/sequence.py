@@ -9,14 +9,15 @@ from sealkeep_protocol.errors import MalformedError
 class SequenceReader:
     """Cuts a stream of bytes into the deterministic items of a sequence.
 
-    `limit` bounds one item in bytes; at most that and one chunk are held. Call `feed` for each chunk, take the items it
-    gives, and `finish` at the end of the stream.
+    `limit` bounds one item in bytes, `items` the number of items in it; at most one item and one chunk are held. Call
+    `feed` for each chunk, take the items it gives, and `finish` at the end of the stream.
     """
 
-    def __init__(self, *, limit: int) -> None:
+    def __init__(self, *, limit: int, items: int = cbor.NO_LIMIT) -> None:
         self._limit = limit
+        self._items = items
         self._buffer = bytearray()
-        self._walk = cbor.Walk(limit=limit)
+        self._walk = cbor.Walk(limit=limit, items=items)
         self._refused: MalformedError | None = None
 
     @property
@@ -41,7 +42,7 @@ class SequenceReader:
             while self._buffer and self._walk.advance(self._buffer):
                 items.append(cbor.decode(bytes(self._buffer[: self._walk.position]), limit=self._limit))
                 del self._buffer[: self._walk.position]
-                self._walk = cbor.Walk(limit=self._limit)
+                self._walk = cbor.Walk(limit=self._limit, items=self._items)
         except MalformedError as error:
             self._refused = error
         if not items:

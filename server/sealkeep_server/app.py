@@ -45,6 +45,7 @@ async def running(data: Path, host: str, port: int, settings: Settings) -> Async
         runner = web.ServerRunner(server, shutdown_timeout=settings.stop_seconds)
         await runner.setup()
         sweeping = asyncio.ensure_future(_sweep(store))
+        housekeeping = asyncio.ensure_future(_keep_house(relay, settings.housekeeping_seconds))
         try:
             site = web.TCPSite(runner, host, port, backlog=_BACKLOG)
             try:
@@ -57,7 +58,8 @@ async def running(data: Path, host: str, port: int, settings: Settings) -> Async
             await server.drain()
         finally:
             await runner.cleanup()
-            await asyncio.gather(sweeping, return_exceptions=True)
+            housekeeping.cancel()
+            await asyncio.gather(sweeping, housekeeping, return_exceptions=True)
     finally:
         await store.close()
 
@@ -70,6 +72,19 @@ async def _sweep(store: SqliteStore) -> None:
     else:
         if swept:
             log.info("swept", count=swept)
+
+
+async def _keep_house(relay: Relay, seconds: float) -> None:
+    """Erase again and again what nobody needs any more; what is due by the clock is so after any pause, too."""
+    while True:
+        try:
+            erased = await relay.files.sweep()
+        except Exception as error:
+            log.fault("housekeeping-fault", error)
+        else:
+            if erased:
+                log.info("erased", count=erased)
+        await asyncio.sleep(seconds)
 
 
 def _port(runner: web.ServerRunner) -> int:

@@ -21,7 +21,7 @@ class ProblemError(Exception):
         code: str,
         detail: str | None = None,
         *,
-        members: Mapping[str, str] | None = None,
+        members: Mapping[str, str | list[str]] | None = None,
         headers: Mapping[str, str] | None = None,
         close: bool = False,
     ) -> None:
@@ -30,7 +30,7 @@ class ProblemError(Exception):
         super().__init__(code)
         self.code = code
         self.detail = detail
-        self.members = dict(members or {})
+        self.members: dict[str, str | list[str]] = dict(members or {})
         self.headers = dict(headers or {})
         self.close = close
 

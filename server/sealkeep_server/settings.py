@@ -38,7 +38,10 @@ class Settings:
         320 * KIB, "largest body that is one object (a roster entry with its wraps)", announced=True, least=64 * KIB
     )
     item_bytes: int = _setting(
-        336 * KIB, "largest item of a batch: a header, a summary and a body", announced=True, least=330 * KIB
+        616 * KIB,
+        "largest item of a batch: a header, a summary, a body and the ids of its chunks",
+        announced=True,
+        least=605 * KIB,
     )
     batch_items: int = _setting(1024, "most segments in a batch", announced=True)
     header_bytes: int = _setting(16 * KIB, "largest HTTP header", announced=True, least=512)
@@ -73,6 +76,14 @@ class Settings:
     token_seconds: int = _setting(900, "life of a token")
     token_key_days: int = _setting(30, "age at which the key of tokens is replaced")
 
+    # Files (spec §12). A chunk has about 1 MiB; of each that moves a few slices are held in memory.
+    claim_seconds: int = _setting(3600, "life of a claim", announced=True)
+    idle_chunk_seconds: int = _setting(86_400, "time after which a chunk that nobody claims or names is erased")
+    account_proofs: int = _setting(2, "requests for storage proofs of one account at a time")
+    proofs: int = _setting(2, "chunks and segments that are read for proofs at a time")
+    account_bytes: int = _setting(0, "bytes that an account may use; 0 for no limit", least=0)
+    housekeeping_seconds: float = _setting(600.0, "time between two looks for what can be erased", least=0.01)
+
     # Mailboxes, through which devices pair.
     mailboxes: int = _setting(1000, "mailboxes at a time")
     mailbox_seconds: int = _setting(600, "life of a mailbox", announced=True, least=10)
@@ -95,6 +106,10 @@ class Settings:
         if self.mailbox_seconds > MAX_SECONDS:
             # PAI-03: "… how long one lives (an hour at most), …"
             raise ValueError(f"mailbox_seconds must not be above {MAX_SECONDS}")
+        if self.idle_chunk_seconds < self.claim_seconds:
+            raise ValueError("idle_chunk_seconds must not be below claim_seconds")
+        if 0 < self.account_bytes <= self.item_bytes:
+            raise ValueError("account_bytes must be above item_bytes, or 0")
         if self.item_bytes > self.body_bytes:
             raise ValueError("item_bytes must not be above body_bytes")
 

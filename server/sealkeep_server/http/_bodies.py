@@ -14,6 +14,7 @@ from sealkeep_server.settings import Settings
 
 MEDIA_TYPE = "application/cbor"
 SEQUENCE_TYPE = "application/cbor-seq"
+OCTETS_TYPE = "application/octet-stream"
 
 Result = TypeVar("Result")
 
@@ -122,14 +123,28 @@ async def stream(
         return web.Response(body=first, content_type=SEQUENCE_TYPE, headers=headers)
     response = web.StreamResponse(headers={"Content-Type": SEQUENCE_TYPE, **headers})
     response.enable_chunked_encoding()
+
+    async def joined(second: bytes) -> AsyncIterator[bytes]:
+        yield first
+        yield second
+        async for piece in pieces:
+            yield b"".join(piece)
+
+    return await send(request, settings, response, joined(b"".join(second)))
+
+
+async def send(
+    request: web.BaseRequest, settings: Settings, response: web.StreamResponse, slices: AsyncIterator[bytes]
+) -> web.StreamResponse:
+    """Send an answer slice by slice, at the peer's pace. What fails before the first slice raises; later the connection is
+    cut."""
     pace = Pace(settings, asyncio.get_running_loop().time)
+    first = await anext(slices, b"")
     await response.prepare(request)
     try:
-        for data in (first, b"".join(second)):
-            await pace.wait(response.write(data))
-            pace.count(len(data))
-        async for piece in pieces:
-            data = b"".join(piece)
+        await pace.wait(response.write(first))
+        pace.count(len(first))
+        async for data in slices:
             await pace.wait(response.write(data))
             pace.count(len(data))
         await pace.wait(response.write_eof())

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from typing import TypeAlias
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeAlias
 
 from aiohttp import web
 
 from sealkeep_protocol import cbor
 from sealkeep_protocol.errors import PeerError
-from sealkeep_protocol.roster import Signer, decode_signer
+from sealkeep_protocol.files import MAX_CHUNKS
+from sealkeep_protocol.roster import decode_signer
 from sealkeep_protocol.sequence import SequenceReader
 from sealkeep_protocol.types import AccountId, DeviceId
 from sealkeep_server import log
 from sealkeep_server.http import _bodies
+from sealkeep_server.http._files import FileRoutes
+from sealkeep_server.http._gate import Gate
 from sealkeep_server.http._mailboxes import MAILBOX, MailboxRoutes
 from sealkeep_server.http._problems import problem_response
 from sealkeep_server.problems import ProblemError, is_fault, problem_of
@@ -29,7 +30,16 @@ _PARTS = {"headers": Parts.HEADERS, "summaries": Parts.SUMMARIES, "bodies": Part
 _MAX_NUMBER = (1 << 63) - 1
 _SMALL_BODY = 4096
 _LEAST_ENTRY = 128  # bytes
+_SEGMENT_ITEMS = MAX_CHUNKS + 16  # in an item of a batch: its parts, and the ids of its chunks
 _MAX_ITEMS = 128  # of a body that is one object: an entry and a wrap for each of 65 recipients
+# What stands in a path, by its name in the table.
+_VALUES: dict[str, Callable[[str], Any]] = {
+    "device": int,
+    "seq": int,
+    "chunk": bytes.fromhex,
+    "mailbox": int,
+    "message": int,
+}
 _ETAG = re.compile(r'"(0|[1-9][0-9]{0,17})"')
 
 
@@ -39,11 +49,11 @@ class Routes:
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
         self._settings = relay.settings
-        self._by_account: Counter[AccountId] = Counter()
-        self._transfers = 0
-        self._room = _bodies.Room(self._settings.arriving_bytes)
-        mailboxes = MailboxRoutes(relay.mailboxes, relay.settings, self._room)
+        self._gate = Gate(relay)
+        mailboxes = MailboxRoutes(relay.mailboxes, relay.settings, self._gate.room)
+        files = FileRoutes(relay.files, relay.settings, self._gate)
         account = "/v1/accounts/(?P<account>[0-9a-f]{64})"
+        feed = f"{account}/feeds/(?P<device>[1-9][0-9]{{0,17}})"
         # REL-01 covers reserved routes too: what is not here is `not-found`.
         table: list[tuple[str, dict[str, Callable[..., Answer]]]] = [
             (f"{account}/segments", {"POST": self._append}),
@@ -51,7 +61,11 @@ class Routes:
             (f"{account}/copies/roster", {"POST": self._copy_roster}),
             (f"{account}/changes", {"GET": self._changes}),
             (f"{account}/heads", {"GET": self._heads}),
-            (f"{account}/feeds/(?P<device>[1-9][0-9]{{0,17}})", {"GET": self._feed}),
+            (feed, {"GET": self._feed}),
+            (f"{feed}/(?P<seq>[1-9][0-9]{{0,17}})/chunks", {"GET": files.named}),
+            (f"{account}/claims", {"POST": files.claim}),
+            (f"{account}/chunks/(?P<chunk>[0-9a-f]{{64}})", {"GET": files.get, "PUT": files.put}),
+            (f"{account}/proofs", {"POST": files.prove}),
             (f"{account}/roster", {"GET": self._roster, "POST": self._append_entry}),
             (f"{account}/wraps", {"GET": self._wraps}),
             (f"{account}/challenge", {"POST": self._challenge}),
@@ -83,16 +97,15 @@ class Routes:
             raise ProblemError("headers-too-large", close=True)
         handler, values = self._match(request)
         await _expect(request)
-        account = values.get("account")
+        account = values.pop("account", None)
+        named = {name: _VALUES[name](value) for name, value in values.items()}
         if account is None:
-            return await handler(request, **{name: int(value) for name, value in values.items()})
+            return await handler(request, **named)
         identifier = AccountId(bytes.fromhex(account))
         if handler in (self._roster, self._append_entry, self._copy_roster, self._challenge, self._token):
             return await handler(request, identifier)  # anybody's: it must not take a turn from the account's own
-        with self._turn(identifier):
-            if "device" in values:
-                return await handler(request, identifier, DeviceId(int(values["device"])))
-            return await handler(request, identifier)
+        with self._gate.turn(identifier):
+            return await handler(request, identifier, **named)
 
     def _match(self, request: web.BaseRequest) -> tuple[Callable[..., Answer], dict[str, str]]:
         path = request.path
@@ -104,34 +117,6 @@ class Routes:
                     raise ProblemError("method", headers={"Allow": ", ".join(methods)})
                 return handler, match.groupdict()
         raise ProblemError("not-found", "There is no such route.")
-
-    # How much at once
-
-    @contextmanager
-    def _turn(self, account: AccountId) -> Iterator[None]:
-        if self._by_account[account] >= self._settings.account_requests:
-            raise self._busy()
-        self._by_account[account] += 1
-        try:
-            yield
-        finally:
-            self._by_account[account] -= 1
-            if not self._by_account[account]:
-                del self._by_account[account]
-
-    @contextmanager
-    def _transfer(self) -> Iterator[None]:
-        """Whoever moves segments holds some of them in memory."""
-        if self._transfers >= self._settings.transfers:
-            raise self._busy()
-        self._transfers += 1
-        try:
-            yield
-        finally:
-            self._transfers -= 1
-
-    def _busy(self) -> ProblemError:
-        return ProblemError("busy", headers={"Retry-After": str(self._settings.retry_after_seconds)})
 
     # §8.1
 
@@ -173,7 +158,7 @@ class Routes:
         return entry, wraps
 
     async def _wraps(self, request: web.BaseRequest, account: AccountId) -> web.Response:
-        signer = await self._signer(request, account)
+        signer = await self._gate.signer(request, account)
         return _cbor(b"".join(await self._relay.wraps(account, signer)), media=_bodies.SEQUENCE_TYPE)
 
     # §8.3
@@ -189,14 +174,8 @@ class Routes:
         token = await self._relay.login(account, challenge, login)
         return _cbor(cbor.encode({1: token.text, 2: token.seconds}))
 
-    async def _signer(self, request: web.BaseRequest, account: AccountId) -> Signer:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise ProblemError("unauthorized", "This route needs a token.")
-        return await self._relay.tokens.check(account, token.strip())
-
     async def _pair(self, request: web.BaseRequest, limit: int) -> list[cbor.Item]:
-        body = await _bodies.whole(request, self._settings, limit, self._room)
+        body = await _bodies.whole(request, self._settings, limit, self._gate.room)
         value = cbor.decode(body, limit=limit, items=_MAX_ITEMS)
         if not isinstance(value, list) or len(value) != 2:
             raise ProblemError("malformed", "The body is an array of two.")
@@ -205,12 +184,12 @@ class Routes:
     # §8.4
 
     async def _append(self, request: web.BaseRequest, account: AccountId) -> web.Response:
-        signer = await self._signer(request, account)
+        signer = await self._gate.signer(request, account)
         _bodies.check_media_type(request, _bodies.SEQUENCE_TYPE)
         return await self._take(self._relay.batch(account, signer), request)
 
     async def _take(self, batch: Batch | CopiedBatch, request: web.BaseRequest) -> web.Response:
-        with self._transfer():
+        with self._gate.transfer():
             try:
                 await self._fill(batch, request)
                 appended = await batch.finish()
@@ -221,7 +200,7 @@ class Routes:
         return _cbor(cbor.encode({1: appended.last_seq, 2: appended.receipts}))
 
     async def _fill(self, batch: Batch | CopiedBatch, request: web.BaseRequest) -> None:
-        reader = SequenceReader(limit=self._settings.item_bytes)
+        reader = SequenceReader(limit=self._settings.item_bytes, items=_SEGMENT_ITEMS)
         try:
             async for chunk in _bodies.chunks(request, self._settings, self._settings.body_bytes):
                 for item in reader.feed(chunk):
@@ -236,7 +215,7 @@ class Routes:
     # §11.4
 
     async def _copy(self, request: web.BaseRequest, account: AccountId) -> web.Response:
-        signer = await self._signer(request, account)
+        signer = await self._gate.signer(request, account)
         _bodies.check_media_type(request, _bodies.SEQUENCE_TYPE)
         return await self._take(self._relay.copies(account, signer), request)
 
@@ -244,7 +223,7 @@ class Routes:
         _bodies.check_media_type(request, _bodies.SEQUENCE_TYPE)
         limit = self._settings.object_bytes
         reader, items = SequenceReader(limit=limit), list[Copied]()
-        with self._transfer():
+        with self._gate.transfer():
             async for chunk in _bodies.chunks(request, self._settings, limit):
                 items += [_copied(item) for item in reader.feed(chunk)]
             reader.finish()
@@ -255,11 +234,11 @@ class Routes:
     # §8.5
 
     async def _changes(self, request: web.BaseRequest, account: AccountId) -> web.StreamResponse:
-        await self._signer(request, account)
+        await self._gate.signer(request, account)
         incarnation = request.query.get("incarnation")
         if incarnation is not None and not re.fullmatch("[0-9a-f]{32}", incarnation):
             raise ProblemError("malformed", "An incarnation is 32 hexadecimal digits.")
-        with self._transfer():
+        with self._gate.transfer():
             page = await self._relay.changes(
                 account,
                 _number(request, "after", 0),
@@ -270,15 +249,15 @@ class Routes:
             return await _bodies.stream(request, self._settings, page, {})
 
     async def _feed(self, request: web.BaseRequest, account: AccountId, device: DeviceId) -> web.StreamResponse:
-        await self._signer(request, account)
-        with self._transfer():
+        await self._gate.signer(request, account)
+        with self._gate.transfer():
             page = await self._relay.feed(
                 account, device, _number(request, "from", 1), _parts(request), _limit(request)
             )
             return await _bodies.stream(request, self._settings, page, {})
 
     async def _heads(self, request: web.BaseRequest, account: AccountId) -> web.Response:
-        await self._signer(request, account)
+        await self._gate.signer(request, account)
         return _cbor(await self._relay.heads(account))
 
 

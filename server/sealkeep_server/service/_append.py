@@ -13,19 +13,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sealkeep_protocol import cbor
-from sealkeep_protocol.feeds import Feed
+from sealkeep_protocol.errors import PeerError
 from sealkeep_protocol.primitives import SigningKey
 from sealkeep_protocol.roster import Signer
-from sealkeep_protocol.segments import VerifiedHeader, check_parts, verify_header
+from sealkeep_protocol.segments import VerifiedHeader, check_chunks, check_parts, verify_header
 from sealkeep_protocol.statements import Receipt, Refusal
 from sealkeep_protocol.types import AccountId, DeviceId, ObjectId
 from sealkeep_server.problems import ProblemError, is_fault, problem_of
 from sealkeep_server.service._accounts import Account, Accounts
-from sealkeep_server.stores import ConflictError, FeedHead, NewSegment, Placed, StagedBody, Store
+from sealkeep_server.service._item import BatchItem, appended_item
+from sealkeep_server.service._judging import StaleError, View, head_after, judge_next
+from sealkeep_server.service._pending import Pending, Staging
+from sealkeep_server.stores import ConflictError, FeedHead, FullError, MissingChunksError, NewSegment, Placed, Store
 
 _COMMIT_BYTES = 1 << 20  # a longer batch is committed in prefixes of about this size
 _COMMIT_ITEMS = 128
-_STAGING = 2  # bodies on their way to disk while another item is read
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,44 +38,18 @@ class Appended:
     receipts: list[bytes]
 
 
-@dataclass(slots=True)
-class _Pending:
-    verified: VerifiedHeader
-    summary: bytes
-    body: bytes | asyncio.Task[StagedBody]
-
-    async def segment(self) -> NewSegment:
-        body = self.body if isinstance(self.body, bytes) else await self.body
-        header = self.verified.header
-        return NewSegment(header.seq, self.verified.id, header.roster, self.verified.data, self.summary, body)
-
-    @property
-    def size(self) -> int:
-        header = self.verified.header
-        return len(self.verified.data) + header.summary_length + header.body_length
-
-
-@dataclass(frozen=True, slots=True)
-class _View:
-    """What segments are judged against: the account, and its author's feed as the store has it."""
-
-    state: Account
-    feed: FeedHead
-
-
-class _StaleError(ProblemError):
-    """`epoch-stale`, with the header that it is about."""
-
-    def __init__(self, verified: VerifiedHeader) -> None:
-        super().__init__("epoch-stale", "Read the roster, and seal again under the current epoch.")
-        self.verified = verified
-
-
 class Batch:
     """One append: `add` items until it returns False, then `finish`; `abandon` in any case at the end."""
 
     def __init__(
-        self, accounts: Accounts, store: Store, identity: SigningKey, account: AccountId, device: DeviceId, limit: int
+        self,
+        accounts: Accounts,
+        store: Store,
+        identity: SigningKey,
+        account: AccountId,
+        device: DeviceId,
+        limit: int,
+        allowed: int | None,
     ) -> None:
         self._accounts = accounts
         self._store = store
@@ -82,13 +58,14 @@ class Batch:
         self._device = device
         self._sender = device  # who must be active; the author himself
         self._limit = limit
+        self._allowed = allowed  # bytes that the account may use
         self._count = 0
         self._last_seq = 0  # of the item before
-        self._view: _View | None = None
+        self._view: View | None = None
         self._judged: FeedHead | None = None  # the feed's head with all that is pending
-        self._pending: list[_Pending] = []
+        self._pending: list[Pending] = []
         self._pending_bytes = 0
-        self._staging: list[asyncio.Task[StagedBody]] = []
+        self._staging = Staging(store)
         self._commit: asyncio.Task[None] | None = None
         self._receipts: list[bytes] = []
         self._problem: ProblemError | None = None
@@ -99,6 +76,15 @@ class Batch:
 
     async def add(self, item: cbor.Item) -> bool:
         """Judge an item, and store it sooner or later; False: the prefix has ended, nothing more is taken."""
+        try:
+            taken_apart = appended_item(item)
+        except (PeerError, ProblemError) as error:
+            self.end(error)
+            return False
+        return await self.add_item(taken_apart)
+
+    async def add_item(self, item: BatchItem) -> bool:
+        """As `add`."""
         if self._problem is None:
             try:
                 await self._take(item)
@@ -114,7 +100,7 @@ class Batch:
     async def finish(self) -> Appended:
         """Store what is pending. Raises the problem of the first item where nothing could be taken."""
         await self._settle()
-        if not self._receipts and isinstance(self._problem, _StaleError):
+        if not self._receipts and isinstance(self._problem, StaleError):
             await self._explain_stale(self._problem)
         if self._receipts:
             return Appended((await self._look()).feed.seq, self._receipts)
@@ -129,9 +115,8 @@ class Batch:
         """Let go of bodies that found no segment."""
         if self._commit is not None:
             await asyncio.gather(self._commit, return_exceptions=True)
-        tasks = [pending.body for pending in self._pending if isinstance(pending.body, asyncio.Task)]
-        self._pending = []
-        await self._discard(tasks)
+        left, self._pending = self._pending, []
+        await self._staging.discard(left)
 
     # What another way in does otherwise (`_copying`)
 
@@ -145,20 +130,19 @@ class Batch:
         if header.roster > state.roster.number:
             raise ProblemError("roster-conflict", f"The roster's head is entry {state.roster.number}.")
         if header.epoch != state.roster.epoch and header.roster < state.roster.number:
-            raise _StaleError(verified)
+            raise StaleError(verified)
         # So what is left is of the current epoch (SEG-14): an older one's roster head is an older one too.
         judge_next(verified, head, state)
 
     async def _append(self, roster: int, after: FeedHead, segments: Sequence[NewSegment]) -> int:
-        return await self._store.append(self._account, roster, after, segments)
+        return await self._store.append(self._account, roster, after, segments, allowed=self._allowed)
 
     # One item
 
-    async def _take(self, item: cbor.Item) -> None:
+    async def _take(self, item: BatchItem) -> None:
         self._count += 1
         if self._count > self._limit:
             raise ProblemError("too-large", "Send the rest in another batch.")
-        header_bytes, summary, body = _shape(item)
         view = await self._look()
         judged = self._judged or view.feed
         key = await self._author_key(view.state)
@@ -167,7 +151,7 @@ class Batch:
         # and the bucket are checked here, the rest in `_judge`; the seq of the address is the header's place in the batch.
         # SEG-01: "A reader and a relay MUST refuse a header whose device and seq are not those of the address where it is
         # offered."
-        verified = verify_header(header_bytes, account=self._account, device=self._device, seq=None, key=key)
+        verified = verify_header(item.header, account=self._account, device=self._device, seq=None, key=key)
         header = verified.header
         if header.seq <= self._last_seq:
             raise ProblemError("invalid", "The segments of a batch ascend by seq.")
@@ -184,26 +168,28 @@ class Batch:
             view = await self._look(anew=True)
             judged = view.feed
         self._judge(verified, judged, view.state)
-        if summary is None or body is None:
+        if item.summary is None or item.body is None:
             raise ProblemError("invalid", "A header of the current epoch comes with its summary and body.")
-        check_parts(header, summary=summary, body=body)
-        pending = _Pending(verified, summary, body)
-        if len(body) > self._store.inline_bytes:
-            pending.body = await self._stage(body)
+        check_parts(header, summary=item.summary, body=item.body)
+        # FIL-15: "A relay MUST refuse (`invalid`) an item, also of the copy route, whose ids are not those of field 20; …"
+        check_chunks(header, item.chunks)
+        pending = Pending(verified, item.summary, item.body, b"".join(item.chunks), item.missing_ok)
+        if len(item.body) > self._store.inline_bytes:
+            pending.body = await self._staging.stage(item.body)
         self._pending.append(pending)
         self._pending_bytes += pending.size
-        self._judged = _head(verified)
+        self._judged = head_after(verified)
         if self._pending_bytes >= _COMMIT_BYTES or len(self._pending) >= _COMMIT_ITEMS:
             await self._start_commit()
 
-    async def _look(self, *, anew: bool = False) -> _View:
+    async def _look(self, *, anew: bool = False) -> View:
         """The view, read where there is none yet. The roster first: a feed's head that is newer than it does no harm."""
         if self._view is None or anew:
             state = await self._accounts.open(self._account)
             if state.roster.signing_key(Signer.device(self._sender)) is None:
                 # Removed since the request began: that comes before whatever else is wrong by now (REL-06).
                 raise ProblemError("revoked", "The account's roster, which needs no token, shows why.")
-            self._view = _View(state, await self._store.feed_head(self._account, self._device))
+            self._view = View(state, await self._store.feed_head(self._account, self._device))
         return self._view
 
     async def _known(self, verified: VerifiedHeader) -> None:
@@ -219,15 +205,6 @@ class Batch:
         if stored.header_id != verified.id:
             raise ProblemError("fork", "Another header stands at this seq.")
         self._receipts.append(self._receipt(verified.id, stored.position))
-
-    async def _stage(self, body: bytes) -> asyncio.Task[StagedBody]:
-        self._staging = [task for task in self._staging if not task.done()]
-        while len(self._staging) >= _STAGING:
-            await asyncio.wait(self._staging, return_when=asyncio.FIRST_COMPLETED)
-            self._staging = [task for task in self._staging if not task.done()]
-        task = asyncio.ensure_future(self._store.stage(body))
-        self._staging.append(task)
-        return task
 
     def _blame(self, error: Exception) -> None:
         self._problem = problem_of(error)
@@ -258,7 +235,7 @@ class Batch:
             batch, self._pending, self._pending_bytes = self._pending, [], 0
             await self._store_all(batch)
 
-    async def _store_all(self, batch: list[_Pending]) -> None:
+    async def _store_all(self, batch: list[Pending]) -> None:
         """Store a run of judged segments; what has to be judged again and fails ends the prefix."""
         kept = batch
         try:
@@ -271,17 +248,22 @@ class Batch:
                 except ConflictError:
                     kept = await self._judge_again(kept)
                     continue
+                except (MissingChunksError, FullError) as error:
+                    rest, kept = kept[error.index :], kept[: error.index]
+                    self._break(_lacking(error))
+                    await self._staging.discard(rest)
+                    continue
                 for position, pending in enumerate(kept, start=first):
                     self._receipts.append(self._receipt(pending.verified.id, position))
-                self._view = _View(view.state, _head(kept[-1].verified))
+                self._view = View(view.state, head_after(kept[-1].verified))
                 kept = []
         except Exception as error:
             self._break(error)
-            await self._discard([p.body for p in kept if isinstance(p.body, asyncio.Task)])
+            await self._staging.discard(kept)
 
-    async def _judge_again(self, batch: list[_Pending]) -> list[_Pending]:
+    async def _judge_again(self, batch: list[Pending]) -> list[Pending]:
         """The roster or the feed has moved on: which of these are still to be stored?"""
-        rest: list[_Pending] = []
+        rest: list[Pending] = []
         try:
             view = await self._look(anew=True)
             head = view.feed
@@ -291,24 +273,19 @@ class Batch:
                 else:
                     self._judge(pending.verified, head, view.state)
                     rest.append(pending)
-                    head = _head(pending.verified)
+                    head = head_after(pending.verified)
         except Exception as error:
             self._break(error)
         finally:
-            left = [p for p in batch if p not in rest]
-            await self._discard([p.body for p in left if isinstance(p.body, asyncio.Task)])
+            await self._staging.discard([pending for pending in batch if pending not in rest])
         return rest
-
-    async def _discard(self, tasks: Sequence[asyncio.Task[StagedBody]]) -> None:
-        staged = await asyncio.gather(*tasks, return_exceptions=True)
-        await self._store.discard([body for body in staged if isinstance(body, StagedBody)])
 
     # What the relay signs
 
     def _receipt(self, header_id: ObjectId, position: int) -> bytes:
         return Receipt(header_id, position, self._store.incarnation).sign(self._account, self._identity)
 
-    async def _explain_stale(self, problem: _StaleError) -> None:
+    async def _explain_stale(self, problem: StaleError) -> None:
         """Add the refusal that is due to a stale header, or find that it is stored after all."""
         verified, header = problem.verified, problem.verified.header
         # SEG-14: "A relay MUST refuse a header of another epoch than the current one, in the transaction of the append
@@ -333,31 +310,12 @@ class Batch:
             problem.members["refusal"] = base64.urlsafe_b64encode(refusal).rstrip(b"=").decode()
 
 
-def _shape(item: cbor.Item) -> tuple[bytes, bytes | None, bytes | None]:
-    if not isinstance(item, list) or len(item) not in (1, 4):
-        raise ProblemError("malformed", "An item of a batch is [header, summary, body, chunks], or [header].")
-    *parts, chunks = item if len(item) == 4 else [*item, []]
-    if not all(isinstance(part, bytes) for part in parts) or not isinstance(chunks, list):
-        raise ProblemError("malformed", "An item of a batch is [header, summary, body, chunks], or [header].")
-    if chunks:
-        raise ProblemError("unsupported", "This relay has no chunks.")
-    if len(parts) == 1:
-        return parts[0], None, None
-    header, summary, body = parts
-    return header, summary, body
-
-
-def _head(verified: VerifiedHeader) -> FeedHead:
-    header = verified.header
-    return FeedHead(header.device, header.seq, verified.id, header.roster)
-
-
-def judge_next(verified: VerifiedHeader, head: FeedHead, state: Account) -> None:
-    """Judge whether a header is the next of its feed by its own roster head. Raises `PeerError` or `ProblemError`."""
-    header = verified.header
-    # SEG-02: "A header's seq MUST be one more than that of the header before it in its feed, and `previous` MUST be that
-    # header's id."
-    if header.seq != head.seq + 1 or header.previous != head.header_id:
-        raise ProblemError("gap", f"The feed's head is seq {head.seq}.")
-    # SEG-03, SEG-04 and SEG-05 are checked by the code that readers run.
-    Feed(head.device, head.seq, head.header_id, head.roster).check_link(header, state.roster)
+def _lacking(error: MissingChunksError | FullError) -> ProblemError:
+    """Why a segment that nothing is wrong with is not taken (§6.6, step 8)."""
+    if isinstance(error, FullError):
+        return ProblemError("quota", "Free some room first; what is here stays.")
+    return ProblemError(
+        "chunks-missing",
+        "Put these chunks again and send the same item; or send it with missing-ok where they are gone.",
+        members={"missing": [chunk.hex() for chunk in error.missing]},
+    )

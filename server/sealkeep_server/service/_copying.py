@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 from sealkeep_protocol import cbor
 from sealkeep_protocol.feeds import Feed
-from sealkeep_protocol.fields import MAX_DEVICE
 from sealkeep_protocol.primitives import SigningKey
 from sealkeep_protocol.roster import Signer
 from sealkeep_protocol.segments import VerifiedHeader
 from sealkeep_protocol.types import AccountId, DeviceId
 from sealkeep_server.problems import ProblemError
 from sealkeep_server.service._accounts import Account, Accounts
-from sealkeep_server.service._append import Appended, Batch, judge_next
+from sealkeep_server.service._append import Appended, Batch
+from sealkeep_server.service._item import copied_item
+from sealkeep_server.service._judging import judge_next
 from sealkeep_server.stores import FeedHead, NewSegment, RefusedError, Store
 
 
@@ -28,10 +29,11 @@ class _Run(Batch):
         account: AccountId,
         device: DeviceId,
         limit: int,
+        allowed: int | None,
         *,
         sender: DeviceId,
     ) -> None:
-        super().__init__(accounts, store, identity, account, device, limit)
+        super().__init__(accounts, store, identity, account, device, limit, allowed)
         self._sender = sender
 
     async def _author_key(self, state: Account) -> bytes:
@@ -52,7 +54,7 @@ class _Run(Batch):
 
     async def _append(self, roster: int, after: FeedHead, segments: Sequence[NewSegment]) -> int:
         try:
-            return await self._store.append(self._account, roster, after, segments, copied=True)
+            return await self._store.append(self._account, roster, after, segments, copied=True, allowed=self._allowed)
         except RefusedError:
             raise ProblemError("invalid", "A header of this feed was refused for a newer roster head.") from None
 
@@ -61,7 +63,14 @@ class CopiedBatch:
     """Segments of any feeds, in the order in which they come; used as `Batch` is. Each change of the feed commits."""
 
     def __init__(
-        self, accounts: Accounts, store: Store, identity: SigningKey, account: AccountId, sender: DeviceId, limit: int
+        self,
+        accounts: Accounts,
+        store: Store,
+        identity: SigningKey,
+        account: AccountId,
+        sender: DeviceId,
+        limit: int,
+        allowed: int | None,
     ) -> None:
         self._accounts = accounts
         self._store = store
@@ -69,6 +78,7 @@ class CopiedBatch:
         self._account = account
         self._sender = sender
         self._limit = limit
+        self._allowed = allowed
         self._count = 0
         self._run: tuple[int, _Run] | None = None  # with the device whose feed it is
         self._receipts: list[bytes] = []
@@ -78,7 +88,7 @@ class CopiedBatch:
     async def add(self, item: cbor.Item) -> bool:
         """Judge an item, and store it sooner or later; False: the prefix has ended, nothing more is taken."""
         try:
-            device, *segment = _shape(item)
+            device, segment = copied_item(item)
             self._count += 1
             if self._count > self._limit:
                 raise ProblemError("too-large", "Send the rest in another batch.")
@@ -86,7 +96,7 @@ class CopiedBatch:
         except Exception as error:
             self.end(error)
             return False
-        return await run.add(segment)
+        return await run.add_item(segment)
 
     def end(self, error: Exception) -> None:
         """The prefix ends here, since this is wrong with what comes next: what came before it still counts."""
@@ -119,6 +129,7 @@ class CopiedBatch:
             self._account,
             DeviceId(device),
             self._limit,
+            self._allowed,
             sender=self._sender,
         )
         self._run = device, run
@@ -138,9 +149,3 @@ class CopiedBatch:
         self._receipts += appended.receipts
         if run.problem is not None:
             raise run.problem
-
-
-def _shape(item: cbor.Item) -> list[cbor.Item]:
-    if not isinstance(item, list) or len(item) != 5 or type(item[0]) is not int or not 1 <= item[0] <= MAX_DEVICE:
-        raise ProblemError("malformed", "An item here is [device, header, summary, body, chunks].")
-    return item

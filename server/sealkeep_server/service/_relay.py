@@ -16,6 +16,7 @@ from sealkeep_server.service._accounts import Accounts
 from sealkeep_server.service._append import Batch
 from sealkeep_server.service._copying import CopiedBatch
 from sealkeep_server.service._entry_limit import EntryLimit
+from sealkeep_server.service._files import Files
 from sealkeep_server.service._mailboxes import Mailboxes
 from sealkeep_server.service._tokens import Token, Tokens
 from sealkeep_server.settings import Settings
@@ -52,6 +53,7 @@ class Relay:
             cached_bytes=settings.cached_roster_bytes,
             limit=limit,
         )
+        self.files = Files(store, self.accounts, identity, settings, now=now)
         self.mailboxes = Mailboxes(store, settings, now=now)
         self.tokens = Tokens(
             self.accounts,
@@ -96,17 +98,19 @@ class Relay:
         """Begin an append to the signer's own feed."""
         if signer.is_recovery:
             raise ProblemError("forbidden", "Only a device writes segments.")
-        return Batch(
-            self.accounts, self.store, self.identity, account, DeviceId(signer.number), self.settings.batch_items
-        )
+        return Batch(*self._batch(account, signer))
 
     def copies(self, account: AccountId, signer: Signer) -> CopiedBatch:
         """Begin to take copies of segments from the signer."""
         if signer.is_recovery:
             raise ProblemError("forbidden", "Only a device copies segments.")
-        return CopiedBatch(
-            self.accounts, self.store, self.identity, account, DeviceId(signer.number), self.settings.batch_items
-        )
+        return CopiedBatch(*self._batch(account, signer))
+
+    def _batch(
+        self, account: AccountId, signer: Signer
+    ) -> tuple[Accounts, Store, SigningKey, AccountId, DeviceId, int, int | None]:
+        device, limit = DeviceId(signer.number), self.settings.batch_items
+        return self.accounts, self.store, self.identity, account, device, limit, self.settings.account_bytes or None
 
     async def heads(self, account: AccountId) -> bytes:
         """§8.5, encoded."""
@@ -114,7 +118,9 @@ class Relay:
         if heads is None:
             raise ProblemError("not-found", "There is no such account.")
         feeds = [[feed.device, feed.seq, feed.header_id] for feed in heads.feeds]
-        return cbor.encode({1: self.store.incarnation, 2: heads.position, 3: feeds, 4: heads.used, 5: 0})
+        return cbor.encode(
+            {1: self.store.incarnation, 2: heads.position, 3: feeds, 4: heads.used, 5: self.settings.account_bytes}
+        )
 
     async def changes(
         self, account: AccountId, after: int, parts: Parts, limit: int | None, incarnation: bytes | None

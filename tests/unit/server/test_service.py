@@ -320,12 +320,14 @@ async def test_a_long_batch_keeps_what_was_stored_before_the_store_failed(
     real = store.append
     calls = 0
 
-    async def second_fails(account: object, roster: int, after: FeedHead, new: list[NewSegment]) -> int:
+    async def second_fails(
+        account: object, roster: int, after: FeedHead, new: list[NewSegment], *, allowed: int | None
+    ) -> int:
         nonlocal calls
         calls += 1
         if calls == 2:
             raise UnavailableError("full")
-        return await real(account, roster, after, new)  # type: ignore[arg-type]
+        return await real(account, roster, after, new, allowed=allowed)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
         patch.setattr(store, "append", second_fails)

@@ -69,13 +69,13 @@ from sealkeep_protocol.errors import HistoryError, MalformedError, RefusedError,
 from sealkeep_protocol.feeds import Feed
 from sealkeep_protocol.padding import MAX_CONTENT
 from sealkeep_protocol.primitives import sha256
-from sealkeep_protocol.problems import PROBLEMS
 from sealkeep_protocol.records import MAX_RECORDS, ConversationKey, Message, NativeIdentity, RecordIds, decode_body
 from sealkeep_protocol.roster import Roster
-from sealkeep_protocol.segments import Head, SealedSegment, SegmentClass, check_parts, verify_header
+from sealkeep_protocol.segments import Head, SealedSegment, SegmentClass, check_chunks, check_parts, verify_header
 from sealkeep_protocol.statements import Receipt, Refusal
 from sealkeep_protocol.types import DeviceId, ObjectId
 from support.accounts import TIME, CountingRandom, MadeAccount, MadeRelay, recovery_keys
+from support.memory_chunks import MemoryChunks, Target, refusal_of
 from support.packing import DecodedBody, outgoing, weight_of
 
 T = TypeVar("T")
@@ -83,12 +83,6 @@ CHAT = ConversationKey("telegram", "", "user:42")
 ENDLESS = 10_000  # questions of one run
 
 Spoil: TypeAlias = Callable[[Any, Any], Any]  # (action, the honest answer) → what is answered instead
-
-
-def refusal_of(code: str) -> RefusedError:
-    """A problem as the transport raises it."""
-    problem = PROBLEMS[code]
-    return RefusedError(code, problem.title, status=problem.status, retryable=problem.retryable)
 
 
 @dataclass(frozen=True)
@@ -114,6 +108,7 @@ class MemoryRelay:
         self.made = MadeRelay(name)
         self.page_items = page_items
         self.log: list[Stored] = []
+        self.chunks = MemoryChunks()
         self.restored: int | None = None  # when, as it says itself
         self.asked: list[Action] = []
         self.full_of_entries = False  # whether it takes no roster entries for now
@@ -261,8 +256,20 @@ class MemoryRelay:
         world.receive(action.entry, action.wraps)
         for pin in pins:
             self.log = [s for s in self.log if s.device != pin.device or s.segment.seq <= pin.seq]
+        self.chunks.cut({pin.device: pin.seq for pin in pins})
 
-    def _append(self, device: int, items: Iterable[tuple[bytes, ...]]) -> Appended:
+    def prove(self, request: bytes, asked: Sequence[tuple[bytes, Target]]) -> list[bytes | None]:
+        """Answer challenges over chunks and segments (§12.5), the signature last; `request` is the body asked with."""
+
+        def parts(device: int, seq: int) -> tuple[bytes, ...] | None:
+            found = [stored.segment for stored in self._feed(device) if stored.segment.seq == seq]
+            return (found[0].summary, found[0].body) if found else None
+
+        return self.chunks.prove(
+            request, asked, parts, account=self.world.id, key=self.made.key, incarnation=self.incarnation
+        )
+
+    def _append(self, device: int, items: Iterable[tuple[Any, ...]]) -> Appended:
         receipts: list[bytes] = []
         for item in items:
             try:
@@ -273,7 +280,15 @@ class MemoryRelay:
                 break
         return Appended(self._feed(device)[-1].segment.seq, tuple(receipts))
 
-    def _take(self, device: int, header: bytes, summary: bytes | None = None, body: bytes | None = None) -> bytes:
+    def _take(
+        self,
+        device: int,
+        header: bytes,
+        summary: bytes | None = None,
+        body: bytes | None = None,
+        chunks: Sequence[bytes] = (),
+        missing_ok: bool = False,
+    ) -> bytes:
         world, roster = self.world, self.world.roster
         key = roster.devices[device].keys.signing
         verified = verify_header(header, account=world.id, device=device, seq=None, key=key)
@@ -299,6 +314,8 @@ class MemoryRelay:
         if summary is None or body is None:
             raise refusal_of("invalid")
         check_parts(said, summary=summary, body=body)
+        check_chunks(said, chunks)
+        self.chunks.stamp(device, said.seq, chunks, missing_ok=missing_ok)
         sealed = SealedSegment(said.seq, verified.id, header, summary, body)
         return self._receipt(self.put(device, sealed, roster=said.roster))
 

@@ -15,6 +15,7 @@ import aiohttp
 
 from sealkeep_protocol import cbor
 from sealkeep_protocol.keys import EpochKeys, PrivateKeys
+from sealkeep_protocol.primitives import sha256
 from sealkeep_protocol.roster import (
     Composed,
     Removal,
@@ -31,6 +32,7 @@ from sealkeep_protocol.types import NO_ID, AccountId, DeviceId, ObjectId, Seq
 
 CBOR = "application/cbor"
 SEQUENCE = "application/cbor-seq"
+OCTETS = "application/octet-stream"
 
 
 @dataclass
@@ -120,9 +122,10 @@ class Author:
         roster: int | None = None,
         epoch: EpochKeys | None = None,
         device: int | None = None,
+        chunks: Iterable[bytes] = (),
         take: bool = True,
     ) -> SealedSegment:
-        """Seal `size` bytes of noise as the next segment, or with what is said otherwise."""
+        """Seal `size` bytes of noise as the next segment, which uses these chunks, or with what is said otherwise."""
         known = self.owner.roster
         number = known.number if roster is None else roster
         position = Position(
@@ -144,15 +147,17 @@ class Author:
             os.urandom(size),
             compressed=False,
             salt=os.urandom(32),
+            chunks=chunks,
         )
         if take:
             self.seq, self.head = segment.seq, segment.header_id
         return segment
 
 
-def item(segment: SealedSegment) -> bytes:
+def item(segment: SealedSegment, chunks: Iterable[bytes] = (), *, missing_ok: bool = False) -> bytes:
     """A segment as an item of a batch (§8.4)."""
-    return cbor.encode([segment.header, segment.summary, segment.body, []])
+    ids = sorted(chunks)
+    return cbor.encode([segment.header, segment.summary, segment.body, ids, *([True] if missing_ok else [])])
 
 
 def batch(segments: Iterable[SealedSegment]) -> bytes:
@@ -242,7 +247,8 @@ class RelayClient:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         if body is not None:
             is_sequence = path.endswith(("/segments", "/copies", "/copies/roster"))
-            named.setdefault("content-type", SEQUENCE if is_sequence else CBOR)
+            media = OCTETS if "/chunks/" in path else SEQUENCE if is_sequence else CBOR
+            named.setdefault("content-type", media)
         async with self._http.request(method, self.url + path, data=body, headers=named) as response:
             return Answer(response.status, response.headers, await response.read())
 
@@ -281,6 +287,27 @@ class RelayClient:
 
     async def append(self, author: Author, *segments: SealedSegment) -> Answer:
         return await self.as_device(author, "POST", "segments", batch(segments))
+
+    async def append_using(
+        self, author: Author, segment: SealedSegment, chunks: Iterable[bytes], *, missing_ok: bool = False
+    ) -> Answer:
+        """Append one segment with the ids of its chunks."""
+        return await self.as_device(author, "POST", "segments", item(segment, chunks, missing_ok=missing_ok))
+
+    async def claim(self, author: Author, *chunks: bytes) -> Answer:
+        return await self.as_device(author, "POST", "claims", cbor.encode(sorted(chunks)))
+
+    async def put(self, author: Author, data: Any, chunk: bytes | None = None, **headers: str) -> Answer:
+        """Put a chunk, under its own id where none is given."""
+        chunk = sha256(data) if chunk is None else chunk
+        return await self.as_device(author, "PUT", f"chunks/{chunk.hex()}", data, **headers)
+
+    async def chunk(self, author: Author, chunk: bytes, **headers: str) -> Answer:
+        return await self.as_device(author, "GET", f"chunks/{chunk.hex()}", **headers)
+
+    async def prove(self, author: Author, *asked: tuple[bytes, bytes | tuple[int, int]]) -> Answer:
+        body = cbor.encode([[challenge, target] for challenge, target in asked])
+        return await self.as_device(author, "POST", "proofs", body)
 
     async def copy(self, sender: Author, *copies: tuple[Author, SealedSegment]) -> Answer:
         """Copy segments of any authors."""

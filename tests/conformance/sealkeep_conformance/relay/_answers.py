@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from sealkeep_conformance.relay._ledger import Wrap
 from sealkeep_protocol import cbor
@@ -15,6 +15,7 @@ from sealkeep_protocol.problems import PROBLEMS, TYPE_PREFIX
 
 CBOR: Final = "application/cbor"
 SEQUENCE: Final = "application/cbor-seq"
+OCTETS: Final = "application/octet-stream"
 PROBLEM: Final = "application/problem+json"
 
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
@@ -42,17 +43,19 @@ class Answer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A problem (§9.1); `refusal` is the signed statement that `epoch-stale` carries."""
+    """A problem (§9.1); `refusal` is the signed statement that `epoch-stale` carries, `missing` are the ids of
+    `chunks-missing`."""
 
     code: str
     refusal: bytes | None = None
+    missing: tuple[bytes, ...] = ()
     headers: Mapping[str, str] = field(default_factory=lambda: _NO_HEADERS)
 
     def reply(self) -> Reply:
         # REL-01: "An error MUST be `application/problem+json` (RFC 9457) with a member `code` from §9.1, whoever raised
         # it."
         known = PROBLEMS[self.code]
-        members = {
+        members: dict[str, Any] = {
             "type": TYPE_PREFIX + self.code,
             "title": known.title,
             "status": known.status,
@@ -60,6 +63,8 @@ class Problem:
         }
         if self.refusal is not None:
             members["refusal"] = base64.urlsafe_b64encode(self.refusal).rstrip(b"=").decode()
+        if self.missing:
+            members["missing"] = [chunk.hex() for chunk in self.missing]
         headers = {"WWW-Authenticate": "Bearer"} if known.status == 401 else {}
         return Reply(known.status, PROBLEM, json.dumps(members).encode(), {**headers, **self.headers})
 
@@ -236,3 +241,55 @@ class Page:
         trailer = cbor.encode([0, self.position, self.more, self.incarnation])
         encoded = [item.encode() for item in self.items]
         return Reply(200, SEQUENCE, b"".join([*encoded, trailer] if self.has_trailer else encoded))
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """§12.4: the indexes of chunks that are not there, and the seconds that the claim of the others lives."""
+
+    missing: tuple[int, ...]
+    seconds: int
+
+    def reply(self) -> Reply:
+        return Reply(200, CBOR, cbor.encode({1: list(self.missing), 2: self.seconds}))
+
+
+Span: TypeAlias = tuple[int, int] | None  # a slice of a chunk; None: all of it
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkAnswer:
+    """§12.4: a chunk, or the span of it that was asked for, and its ETag."""
+
+    data: bytes
+    tag: str
+    span: Span = None
+
+    def reply(self) -> Reply:
+        headers = {"ETag": self.tag, "Accept-Ranges": "bytes"}
+        if self.span is None:
+            return Reply(200, OCTETS, self.data, headers)
+        start, stop = self.span
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(self.data)}"
+        return Reply(206, OCTETS, self.data[start:stop], headers)
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkIds:
+    """§12.4: the ids that came with a segment."""
+
+    ids: tuple[bytes, ...]
+
+    def reply(self) -> Reply:
+        return Reply(200, CBOR, cbor.encode(list(self.ids)))
+
+
+@dataclass(frozen=True, slots=True)
+class Proofs:
+    """§12.5: answers to challenges, None where the bytes are not there, and the relay's signature over them."""
+
+    answers: tuple[bytes | None, ...]
+    signature: bytes
+
+    def reply(self) -> Reply:
+        return Reply(200, SEQUENCE, b"".join(map(cbor.encode, [*self.answers, self.signature])))

@@ -10,33 +10,46 @@ from sealkeep_conformance.relay._answers import (
     Answer,
     Appended,
     ChallengeAnswer,
+    ChunkAnswer,
+    ChunkIds,
+    Claimed,
     Created,
+    Done,
     Entered,
     Heads,
     Info,
     Item,
     Page,
     Problem,
+    Proofs,
     RosterPage,
+    Span,
     Token,
     Wraps,
 )
+from sealkeep_conformance.relay._chunks import CLAIM_SECONDS
+from sealkeep_conformance.relay._items import BatchItem, ProofsAsked
 from sealkeep_conformance.relay._ledger import Ledger, StaleError, Stored
 from sealkeep_conformance.relay._mailboxes import Mailboxes
 from sealkeep_conformance.relay._problems import ProblemError
 from sealkeep_conformance.relay._question import Question
-from sealkeep_protocol.primitives import SigningKey
+from sealkeep_protocol import cbor
+from sealkeep_protocol.files import MAX_CHUNK, prove
+from sealkeep_protocol.primitives import SigningKey, sha256
 from sealkeep_protocol.roster import Signer
 from sealkeep_protocol.statements import (
     CHALLENGE_NONCE_SIZE,
     INCARNATION_SIZE,
     Challenge,
+    Proof,
     Receipt,
     Refusal,
     verify_challenge,
     verify_login,
 )
 from sealkeep_protocol.types import AccountId, DeviceId, Seq
+
+PROVED_BYTES = 64 * MAX_CHUNK
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +58,7 @@ class Limits:
 
     body_bytes: int = 64 << 20
     object_bytes: int = 4 << 20
-    item_bytes: int = 336 << 10
+    item_bytes: int = 616 << 10
     batch_items: int = 1024
     header_bytes: int = 16 << 10
     page_items: int = 10_000
@@ -144,11 +157,11 @@ class Honest:
 
     # §8.4
 
-    def take(
-        self, ledger: Ledger, device: int, header: bytes, summary: bytes | None, body: bytes | None
-    ) -> tuple[Stored, bytes]:
+    def take(self, ledger: Ledger, device: int, item: BatchItem) -> tuple[Stored, bytes]:
         """Take one segment; it and its receipt. Raises as `Ledger.take` does."""
-        stored, _ = ledger.take(device, header, summary, body, now=self.now())
+        stored, _ = ledger.take(
+            device, item.header, item.summary, item.body, item.chunks, missing_ok=item.missing_ok, now=self.now()
+        )
         return stored, self.receipt(ledger, stored)
 
     def receipt(self, ledger: Ledger, stored: Stored) -> bytes:
@@ -205,6 +218,47 @@ class Honest:
             room -= len(items[-1].encode())
         position = cursor(found[len(items) - 1]) if items else start
         return Page(tuple(items), position, len(items) < len(found), self.incarnation)
+
+    # §12.4, §12.5
+
+    def claim(self, ledger: Ledger, chunks: Sequence[bytes]) -> Answer:
+        return Claimed(ledger.chunks.claim(chunks, self.now()), CLAIM_SECONDS)
+
+    def put_chunk(self, ledger: Ledger, chunk: bytes, data: bytes) -> Answer:
+        return Done(ledger.chunks.put(chunk, data, self.now()))
+
+    def chunk(self, question: Question, ledger: Ledger, span: Span) -> Answer:
+        ledger.chunks.sweep(self.now())
+        found = ledger.chunks.stored.get(question.chunk or b"")
+        if found is None:
+            raise ProblemError("not-found")
+        return ChunkAnswer(found, f'"{(question.chunk or b"").hex()}"', span)
+
+    def chunks_of(self, question: Question, ledger: Ledger) -> Answer:
+        device, seq = question.device or 0, question.seq or 0
+        if ledger.at(device, seq) is None:
+            raise ProblemError("not-found")
+        return ChunkIds(ledger.chunks.stamps.get((device, seq), ()))
+
+    def prove(self, ledger: Ledger, asked: ProofsAsked) -> Answer:
+        found = [self._bytes_of(ledger, target) for _, target in asked.wanted]
+        if sum(sum(map(len, parts)) for parts in found if parts is not None) > PROVED_BYTES:
+            raise ProblemError("too-large")
+        answers = [
+            None if parts is None else prove(challenge, *parts)
+            for (challenge, _), parts in zip(asked.wanted, found, strict=True)
+        ]
+        encoded = b"".join(map(cbor.encode, answers))
+        proof = Proof(sha256(asked.body), sha256(encoded), self.incarnation)
+        return Proofs(tuple(answers), proof.sign(ledger.account, self.key))
+
+    @staticmethod
+    def _bytes_of(ledger: Ledger, target: bytes | tuple[int, int]) -> tuple[bytes, ...] | None:
+        if isinstance(target, bytes):
+            chunk = ledger.chunks.stored.get(target)
+            return None if chunk is None else (chunk,)
+        stored = ledger.at(*target)
+        return None if stored is None else (stored.summary, stored.body)
 
 
 def item_of(stored: Stored, parts: str = "bodies") -> Item:

@@ -11,12 +11,15 @@ from typing import Final
 
 from aiohttp import web
 
-from sealkeep_conformance.relay._answers import CBOR, SEQUENCE, Problem, Reply
-from sealkeep_conformance.relay._hostile import Exchange, Hostile
+from sealkeep_conformance.relay._answers import CBOR, OCTETS, SEQUENCE, Problem, Reply, Span
+from sealkeep_conformance.relay._exchange import Exchange
+from sealkeep_conformance.relay._hostile import Hostile
+from sealkeep_conformance.relay._items import ProofsAsked, claimed
 from sealkeep_conformance.relay._problems import ProblemError
 from sealkeep_conformance.relay._question import MethodError, ask
 from sealkeep_protocol import cbor
 from sealkeep_protocol.errors import PeerError
+from sealkeep_protocol.files import MAX_CHUNK
 from sealkeep_protocol.mailboxes import MAX_MESSAGE, PASS_SIZE
 from sealkeep_protocol.roster import decode_signer
 from sealkeep_protocol.sequence import SequenceReader
@@ -24,6 +27,8 @@ from sealkeep_protocol.sequence import SequenceReader
 _SMALL_BODY: Final = 4096
 _MAX_PARTS: Final = 128  # of a body that is one object: an entry and a wrap for each of 65 recipients
 _PASS: Final = re.compile("[A-Za-z0-9_-]{43}")
+_FILE_LIMIT: Final = 64 << 10  # of a claim, or of what proofs are asked for
+_RANGE: Final = re.compile(r"bytes=(\d{1,15})?-(\d{1,15})?")
 _ETAG: Final = re.compile(r'"(0|[1-9][0-9]{0,17})"')
 
 
@@ -67,10 +72,25 @@ class Handler:
                 exchange.log_in(challenge, login)
             case "append":
                 await self._append(request, exchange)
+            case "claim" | "chunk-put" | "chunk-get" | "prove":
+                await self._files(request, exchange)
             case "mailbox-make" | "mailbox-put" | "mailbox-get" | "mailbox-end":
                 await self._mailbox(request, exchange, _pass(request))
             case _:
                 exchange.read()
+
+    async def _files(self, request: web.BaseRequest, exchange: Exchange) -> None:
+        match exchange.question.route:
+            case "claim":
+                exchange.check_writer()
+                exchange.claim(claimed(await self._whole(request, CBOR, _FILE_LIMIT)))
+            case "chunk-put":
+                exchange.check_writer()
+                exchange.put_chunk(await self._whole(request, OCTETS, MAX_CHUNK))
+            case "chunk-get":
+                exchange.get_chunk(_span(request, exchange.chunk_size(), f'"{(exchange.question.chunk or b"").hex()}"'))
+            case "prove":
+                exchange.prove(ProofsAsked.of(await self._whole(request, CBOR, _FILE_LIMIT)))
 
     async def _mailbox(self, request: web.BaseRequest, exchange: Exchange, secret: bytes) -> None:
         match exchange.question.route:
@@ -118,12 +138,16 @@ class Handler:
         return entry, wraps
 
     async def _pair(self, request: web.BaseRequest, limit: int) -> list[cbor.Item]:
-        _check_media(request, CBOR)
-        body = b"".join([chunk async for chunk in _chunks(request, limit)])
+        body = await self._whole(request, CBOR, limit)
         value = cbor.decode(body, limit=limit, items=_MAX_PARTS)
         if not isinstance(value, list) or len(value) != 2:
             raise ProblemError("malformed")
         return value
+
+    @staticmethod
+    async def _whole(request: web.BaseRequest, media: str, limit: int) -> bytes:
+        _check_media(request, media)
+        return b"".join([chunk async for chunk in _chunks(request, limit)])
 
 
 def _token(request: web.BaseRequest) -> str | None:
@@ -139,6 +163,20 @@ def _pass(request: web.BaseRequest) -> bytes:
     if len(secret) != PASS_SIZE or base64.urlsafe_b64encode(secret).rstrip(b"=").decode() != text:
         raise ProblemError("unauthorized")
     return secret
+
+
+def _span(request: web.BaseRequest, size: int, tag: str) -> Span:
+    """The span of bytes that is asked for; None for all. Raises `ProblemError` (`range`)."""
+    match = _RANGE.fullmatch(request.headers.get("Range", ""))
+    if match is None or request.headers.get("If-Range", tag) != tag or not (match[1] or match[2]):
+        return None
+    first, last = match[1], match[2]
+    if first and last and int(last) < int(first):
+        return None
+    start, stop = (int(first), min(size, int(last or size) + 1)) if first else (max(0, size - int(last)), size)
+    if start >= stop:
+        raise ProblemError("range", {"Content-Range": f"bytes */{size}"})
+    return start, stop
 
 
 def _check_media(request: web.BaseRequest, media: str) -> None:

@@ -9,13 +9,14 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from sealkeep_conformance.relay._chunks import Chunks
 from sealkeep_conformance.relay._problems import ProblemError
 from sealkeep_protocol import signed
 from sealkeep_protocol.errors import HistoryError
 from sealkeep_protocol.feeds import Feed
 from sealkeep_protocol.hybrid_kem import RECOVERY_RECIPIENT
 from sealkeep_protocol.roster import Roster, Signer, decode_entry
-from sealkeep_protocol.segments import VerifiedHeader, check_parts, verify_header
+from sealkeep_protocol.segments import VerifiedHeader, check_chunks, check_parts, verify_header
 from sealkeep_protocol.types import NO_ID, NO_SEQ, AccountId, DeviceId, ObjectId, Seq
 
 DAY_MS = 24 * 3600 * 1000
@@ -65,6 +66,7 @@ class Ledger:
     position: int = 0
     sent: dict[ObjectId, Stored] = field(default_factory=dict)
     refused: set[ObjectId] = field(default_factory=set)
+    chunks: Chunks = field(default_factory=Chunks)
 
     @classmethod
     def begin(cls, genesis: bytes, wraps: Sequence[bytes], now: int) -> Ledger:
@@ -79,6 +81,7 @@ class Ledger:
         twin = copy.copy(self)
         twin.entries, twin.wraps, twin.accepted = self.entries.copy(), self.wraps.copy(), self.accepted.copy()
         twin.log, twin.sent, twin.refused = self.log.copy(), self.sent.copy(), self.refused.copy()
+        twin.chunks = self.chunks.copy()
         return twin
 
     def until(self, *, position: int | None = None, entry: int | None = None) -> Ledger:
@@ -114,7 +117,7 @@ class Ledger:
             self._check_dispute(roster.last.signer, now)
         # ROS-15: "A relay MUST accept a rotating entry only together with all its wraps."
         roster.check_wraps(list(wraps))
-        self._pin(roster)
+        self._pin(roster, now)
         self.roster = roster
         self.entries.append(data)
         self.accepted.append(now)
@@ -132,7 +135,7 @@ class Ledger:
                 raise ProblemError("revoked") from None
             raise
 
-    def _pin(self, roster: Roster) -> None:
+    def _pin(self, roster: Roster, now: int) -> None:
         """Hold the last entry's pins against the feeds, and discard what it says to discard."""
         removed = roster.last.removed if roster.last is not None else ()
         for removal in removed:
@@ -145,6 +148,7 @@ class Ledger:
                 raise ProblemError("pinned")
         pins = {removal.device: removal.seq for removal in removed}
         self.log = [stored for stored in self.log if stored.seq <= pins.get(stored.device, stored.seq)]
+        self.chunks.cut(pins, now)
 
     def signer_key(self, signer: Signer, now: int) -> bytes:
         """The public key of one who may sign now. Raises `ProblemError` (`closed`, `revoked`)."""
@@ -186,14 +190,23 @@ class Ledger:
 
     @property
     def used(self) -> int:
-        return sum(stored.size for stored in self.log)
+        return sum(stored.size for stored in self.log) + self.chunks.used
 
     def take(
-        self, device: int, header: bytes, summary: bytes | None = None, body: bytes | None = None, *, now: int = 0
+        self,
+        device: int,
+        header: bytes,
+        summary: bytes | None = None,
+        body: bytes | None = None,
+        chunks: Sequence[bytes] = (),
+        *,
+        missing_ok: bool = False,
+        now: int = 0,
     ) -> tuple[Stored, bool]:
         """Take the next segment of a device's feed; False where exactly it is stored already.
 
-        Raises `PeerError`, or `ProblemError` in the order of §6.6; `StaleError` where a refusal is due.
+        Raises `PeerError`, or `ProblemError` in the order of §6.6: `StaleError` where a refusal is due, and last of all
+        `MissingChunksError`.
         """
         key = self.signer_key(Signer.device(device), now)
         # SEG-01: "A reader and a relay MUST refuse a header whose device and seq are not those of the address where it is
@@ -214,6 +227,8 @@ class Ledger:
             self._keep(verified, summary, body)
             self.refused.add(verified.id)
             raise
+        check_chunks(said, chunks)
+        self.chunks.stamp(device, int(said.seq), chunks, missing_ok=missing_ok)
         place = (self.position + 1, device, int(said.seq), verified.id, said.roster)
         stored = Stored(*place, header, summary or b"", body or b"")
         self.log.append(stored)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sealkeep_protocol.errors import PeerError
 from sealkeep_protocol.problems import PROBLEMS
 
@@ -10,13 +12,14 @@ _OF_PEER = {code: code for code in ("malformed", "too-large", "unsupported", "si
 
 
 class ProblemError(Exception):
-    """A request ends with a problem; `code` is one of §9.1."""
+    """A request ends with a problem; `code` is one of §9.1, `headers` are further ones of the answer."""
 
-    def __init__(self, code: str) -> None:
+    def __init__(self, code: str, headers: Mapping[str, str] | None = None) -> None:
         if code not in PROBLEMS:
             raise ValueError(f"{code!r} is not a problem code")
         super().__init__(code)
         self.code = code
+        self.headers = dict(headers or {})
 
 
 def problem_of(error: PeerError) -> ProblemError:

@@ -16,15 +16,21 @@ Route: TypeAlias = str  # one of `ROUTES`
 ROUTES: Final[tuple[Route, ...]] = (
     "info", "health", "create", "roster", "enter", "wraps", "challenge", "token", "append", "changes", "feed", "heads",
     "mailbox-make", "mailbox-put", "mailbox-get", "mailbox-end",
+    "claim", "chunk-put", "chunk-get", "chunks-of", "prove",
 )  # fmt: skip
 
 _MAILBOX: Final = "/v1/mailboxes/(?P<mailbox>[1-9][0-9]{0,4})"
 _ACCOUNT: Final = "/v1/accounts/(?P<account>[0-9a-f]{64})"
+_FEED: Final = f"{_ACCOUNT}/feeds/(?P<device>[1-9][0-9]{{0,17}})"
 _ROUTED: Final[dict[str, dict[str, Route]]] = {
     f"{_ACCOUNT}/segments": {"POST": "append"},
     f"{_ACCOUNT}/changes": {"GET": "changes"},
     f"{_ACCOUNT}/heads": {"GET": "heads"},
-    f"{_ACCOUNT}/feeds/(?P<device>[1-9][0-9]{{0,17}})": {"GET": "feed"},
+    _FEED: {"GET": "feed"},
+    f"{_FEED}/(?P<seq>[1-9][0-9]{{0,17}})/chunks": {"GET": "chunks-of"},
+    f"{_ACCOUNT}/claims": {"POST": "claim"},
+    f"{_ACCOUNT}/chunks/(?P<chunk>[0-9a-f]{{64}})": {"GET": "chunk-get", "PUT": "chunk-put"},
+    f"{_ACCOUNT}/proofs": {"POST": "prove"},
     f"{_ACCOUNT}/roster": {"GET": "roster", "POST": "enter"},
     f"{_ACCOUNT}/wraps": {"GET": "wraps"},
     f"{_ACCOUNT}/challenge": {"POST": "challenge"},
@@ -51,6 +57,8 @@ class Question:
     door: str = ""
     account: AccountId | None = None
     device: int | None = None  # whose feed is asked for
+    seq: int | None = None  # of a segment in it
+    chunk: bytes | None = None
     mailbox: int | None = None
     message: int | None = None
     signer: Signer | None = None
@@ -120,12 +128,14 @@ def ask(method: str, path: str, query: Mapping[str, str]) -> Question:
         if method not in methods:
             raise MethodError(", ".join(methods))
         values = found.groupdict()
-        numbers = {name: int(value) for name, value in values.items() if name != "account"}
+        numbers = {name: int(value) for name, value in values.items() if name not in ("account", "chunk")}
         return Question(
             methods[method],
             door,
             AccountId(bytes.fromhex(values["account"])) if "account" in values else None,
             device=numbers.get("device"),
+            seq=numbers.get("seq"),
+            chunk=bytes.fromhex(values["chunk"]) if "chunk" in values else None,
             mailbox=numbers.get("mailbox"),
             message=numbers.get("message"),
             query=MappingProxyType(dict(query)),

@@ -15,7 +15,6 @@ from sealkeep_protocol.types import DeviceId, Seq
 from sealkeep_server.settings import Settings
 from sealkeep_server.stores import DamagedError, OpenError, Parts, Store, UnavailableError
 from sealkeep_server.stores.sqlite import SqliteStore, mark_restored
-from support.chunk_suite import ChunkSuite
 from support.mailbox_suite import MailboxSuite
 from support.store_suite import (
     LARGE,
@@ -49,12 +48,6 @@ def files(data: Path) -> list[Path]:
 
 
 class TestSqlite(StoreSuite):
-    @pytest.fixture
-    def engine(self, tmp_path: Path) -> SqliteEngine:
-        return SqliteEngine(tmp_path / "data")
-
-
-class TestSqliteChunks(ChunkSuite):
     @pytest.fixture
     def engine(self, tmp_path: Path) -> SqliteEngine:
         return SqliteEngine(tmp_path / "data")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sealkeep_protocol import cbor
+from sealkeep_protocol import cbor, signed
 from sealkeep_protocol.files import MAX_CHUNK, MAX_CHUNKS, chunks_hash
 from sealkeep_protocol.primitives import sha256
 from sealkeep_protocol.roster import Removal, Signer
@@ -258,7 +258,7 @@ async def test_an_append_says_which_chunks_it_uses(client: RelayClient, device: 
     assert named.value == using
     cddl.accept("append-item", item(segment, using))
     cddl.accept("append-item", item(segment, using, missing_ok=True))
-    cddl.accept("chunk-ids", named.body)
+    cddl.accept("segment-chunks", named.body)
     used = (await client.as_device(device, "GET", "heads")).value[4]
     assert used == 256 + 272 + 288 + 3 * 64 + len(segment.header + segment.summary + segment.body)
 
@@ -362,6 +362,8 @@ async def test_a_proof_answers_for_chunks_and_segments(
     sequence = (await client.prove(device, *((c, tuple(t) if isinstance(t, list) else t) for c, t in asked))).items
     for one in sequence:
         cddl.accept("proof-item", cbor.encode(one))
+    cddl.accept("signed-object", sequence[-1])
+    cddl.accept("proof-core", signed.decode_payload(signed.split(sequence[-1])[0]).core)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from sealkeep_protocol import cbor
+from sealkeep_protocol.files import MAX_CHUNK
 from sealkeep_protocol.types import AccountId, DeviceId, Seq
 from sealkeep_server.http import _bodies
 from sealkeep_server.http._gate import Gate
@@ -40,7 +41,7 @@ class FileRoutes:
         signer = await self._gate.signer(request, account)
         _bodies.check_media_type(request, _bodies.OCTETS_TYPE)
         with self._gate.transfer():
-            slices = _gathered(_bodies.chunks(request, self._settings, self._settings.body_bytes))
+            slices = _gathered(_bodies.chunks(request, self._settings, MAX_CHUNK))
             made = await self._files.put(account, signer, chunk, slices, request.content_length)
         return _cbor(cbor.encode({}), status=201 if made else 200)
 

@@ -697,6 +697,7 @@ def test_broken_bodies_are_refused(cddl: Cddl, body: dict[Any, Any]) -> None:
     [
         ("info", {1: [1], 2: [1], 3: HASH, 4: ID, 5: {"body_bytes": 5}, 6: []}),
         ("copies-answer", {1: 7, 2: []}),
+        ("claims-answer", {1: [0, 7], 2: 3600}),
         ("account-answer", {1: HASH}),
         ("roster-answer", {1: 4}),
         ("challenge-post", [0, 1]),

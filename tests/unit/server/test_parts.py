@@ -35,11 +35,12 @@ def test_settings_do_not_change() -> None:
 
 
 def test_an_item_of_the_protocol_fits_the_default_limits() -> None:
-    """REL-03: the limit of an item holds the largest header, summary and body there can be."""
+    """REL-03: the limit of an item holds the largest header, summary, body and chunk list there can be."""
+    from sealkeep_protocol.files import MAX_CHUNKS
     from sealkeep_protocol.padding import MAX_BODY
     from sealkeep_protocol.segments import MAX_HEADER, SUMMARY
 
-    assert Settings().item_bytes >= MAX_HEADER + SUMMARY + MAX_BODY + 32
+    assert Settings().item_bytes >= MAX_HEADER + SUMMARY + MAX_BODY + 34 * MAX_CHUNKS + 32
 
 
 def test_a_roster_entry_of_the_protocol_fits_the_default_limits() -> None:

@@ -357,7 +357,7 @@ async def test_what_is_not_there_is_not_found(client: RelayClient, path: str) ->
     assert (await client.request("GET", path)).code == "not-found"
 
 
-@pytest.mark.parametrize("rest", ["claims", "chunks/00", "proofs", "mailboxes/00", "notices"])
+@pytest.mark.parametrize("rest", ["mailboxes/00", "notices"])
 async def test_reserved_routes_are_not_found_until_then(client: RelayClient, owner: Owner, rest: str) -> None:
     assert (await client.as_device(owner.device, "POST", rest, b"\x80")).code == "not-found"
 

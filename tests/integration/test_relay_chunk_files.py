@@ -263,7 +263,9 @@ async def test_a_damaged_chunk_is_an_alarm_and_the_log_names_nobody(tmp_path: Pa
         relay.stop()
         lines = [json.loads(line) for line in relay.log.splitlines()]
         events = [line["event"] for line in lines]
-        assert events == ["listening", "request-fault", "proof-fault", "stopping", "stopped"]
+        assert events == [
+            "listening", "request-fault", "proof-fault", "chunk-mended", "chunk-mended", "stopping", "stopped",
+        ]  # fmt: skip
         for secret in ("MARKER", phone.owner.account.hex()[:8], *(chunk.hex()[:8] for chunk in ids)):
             assert secret not in relay.log
         relay.start()

@@ -17,6 +17,7 @@ from sealkeep_server.stores import (
     MissingChunksError,
     NewSegment,
     Pin,
+    Put,
     Store,
 )
 from support.store_suite import Engine, account, after, everything, identifier, made, segment, start
@@ -50,7 +51,7 @@ async def put(
         for at in range(0, len(data), step):
             await arriving.write(data[at : at + step])
         assert (arriving.size, arriving.id) == (len(data), id_of(data))
-        return await store.chunks.put(of, arriving, now=now, until=now + HOUR, allowed=allowed)
+        return await store.chunks.put(of, arriving, now=now, until=now + HOUR, allowed=allowed) is not Put.KNOWN
     finally:
         await arriving.discard()
 

@@ -19,7 +19,7 @@ from sealkeep_server import log
 from sealkeep_server.problems import ProblemError
 from sealkeep_server.service._accounts import Accounts
 from sealkeep_server.settings import Settings
-from sealkeep_server.stores import ChunkId, DamagedError, FullError, OpenChunk, Parts, Store
+from sealkeep_server.stores import ChunkId, DamagedError, FullError, OpenChunk, Parts, Put, Store
 
 MAX_CLAIMED = 1000
 MAX_PROVED = 256
@@ -91,7 +91,10 @@ class Files:
             # REL-06: removed since the request began, it writes nothing any more.
             await self._accounts.signer_key(account, signer)
             now, until = self._claimed()
-            return await self._store.chunks.put(account, arriving, now=now, until=until, allowed=self._room_for_chunks)
+            done = await self._store.chunks.put(account, arriving, now=now, until=until, allowed=self._room_for_chunks)
+            if done is Put.MENDED:
+                log.warning("chunk-mended")  # the operator's disk changed or lost what was there
+            return done is not Put.KNOWN
         except FullError:
             raise ProblemError("quota", "Free some room first; what is here stays.") from None
         finally:

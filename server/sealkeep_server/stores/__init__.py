@@ -7,6 +7,7 @@ from sealkeep_server.stores._chunk_interface import (
     ChunkId,
     ChunkStore,
     OpenChunk,
+    Put,
 )
 from sealkeep_server.stores._interface import (
     ConflictError,
@@ -57,6 +58,7 @@ __all__ = [
     "Pin",
     "Place",
     "Placed",
+    "Put",
     "RefusedError",
     "RosterHead",
     "Run",

@@ -9,6 +9,7 @@ Methods raise `UnavailableError`; what else they raise is said with each. Times 
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from typing import NewType, Protocol
 
@@ -17,6 +18,14 @@ from sealkeep_protocol.types import AccountId, DeviceId, Seq
 ChunkId = NewType("ChunkId", bytes)  # 32 bytes: the hash of the ciphertext
 CHUNK_ID_SIZE = 32
 STAMP_BYTES = 64  # that a stamp counts as used
+
+
+class Put(enum.Enum):
+    """What a put did: the chunk was not there, was there whole, or stands in the place of a damaged one."""
+
+    NEW = enum.auto()
+    KNOWN = enum.auto()
+    MENDED = enum.auto()
 
 
 class ArrivingChunk(Protocol):
@@ -60,8 +69,8 @@ class ChunkStore(Protocol):
     async def receive(self) -> ArrivingChunk:
         """Begin to take a chunk, without holding any lock."""
 
-    async def put(self, account: AccountId, chunk: ArrivingChunk, *, now: int, until: int, allowed: int | None) -> bool:
-        """Make a chunk durable, and claim it until a time; False where it is there already, whole.
+    async def put(self, account: AccountId, chunk: ArrivingChunk, *, now: int, until: int, allowed: int | None) -> Put:
+        """Make a chunk durable, and claim it until a time. What is there already is looked at, and mended.
 
         Raises `FullError` (`account`) where the account would use more than `allowed` bytes, `ConflictError` (`account`)
         where there is none.

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 
 from sealkeep_protocol.types import AccountId, DeviceId, Seq
-from sealkeep_server.stores._chunk_interface import CHUNK_ID_SIZE, ChunkId
+from sealkeep_server.stores._chunk_interface import CHUNK_ID_SIZE, ChunkId, Put
 from sealkeep_server.stores._interface import ConflictError, FullError, MissingChunksError, NewSegment, StagedBody
 from sealkeep_server.stores._writer import Transaction
 
@@ -65,9 +65,9 @@ def put(
     now: int,
     until: int,
     allowed: int | None,
-) -> bool:
+) -> Put:
     if _claim(tx, account, chunk, now, until):  # another put of it was quicker
-        return False
+        return Put.KNOWN
     execute = tx.connection.execute
     damaged = execute("SELECT object FROM chunk WHERE account = ? AND chunk = ?", (account, chunk)).fetchone()
     if damaged is not None:
@@ -77,13 +77,13 @@ def put(
             (tx.adopt(staged), now, until, now, account, chunk),
         )
         tx.erase(damaged[0])
-        return True
+        return Put.MENDED
     use(tx, account, staged.size, allowed)
     execute(
         "INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?, EXISTS (SELECT 1 FROM stamp WHERE account = ? AND chunk = ?), 0)",
         (account, chunk, staged.size, tx.adopt(staged), now, until, now, account, chunk),
     )
-    return True
+    return Put.NEW
 
 
 def use(tx: Transaction, account: AccountId, size: int, allowed: int | None) -> None:

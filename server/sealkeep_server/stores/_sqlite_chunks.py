@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 from sealkeep_protocol.types import AccountId, DeviceId, Seq
 from sealkeep_server.stores import _chunks
 from sealkeep_server.stores._bodies import ArrivingFile, BodyFiles, StoredFile
-from sealkeep_server.stores._chunk_interface import ArrivingChunk, ChunkId, OpenChunk
+from sealkeep_server.stores._chunk_interface import ArrivingChunk, ChunkId, OpenChunk, Put
 from sealkeep_server.stores._interface import DamagedError, UnavailableError
 from sealkeep_server.stores._writer import GroupWriter
 
@@ -46,21 +46,21 @@ class SqliteChunks:
     async def receive(self) -> ArrivingChunk:
         return _Arriving(await self.run(self._bodies.arrive), self)
 
-    async def put(self, account: AccountId, chunk: ArrivingChunk, *, now: int, until: int, allowed: int | None) -> bool:
+    async def put(self, account: AccountId, chunk: ArrivingChunk, *, now: int, until: int, allowed: int | None) -> Put:
         if not isinstance(chunk, _Arriving):
             raise TypeError("the chunk of another store")
         # FIL-12: "… where the chunk is there already it MUST compare the bytes, and replace those that differ."
         # What came has the hash that is its name, so that the stored bytes are held against that hash.
         is_whole = await self._is_whole(account, chunk.id)
         if is_whole and not await self.claim(account, [chunk.id], now=now, until=until):
-            return False
+            return Put.KNOWN
         staged = await self.run(chunk.file.finish)
         put = partial(
             _chunks.put, account=account, chunk=chunk.id, staged=staged, now=now, until=until, allowed=allowed
         )
-        made = await self._writer.submit(put)
-        chunk.is_put = made
-        return made
+        done = await self._writer.submit(put)
+        chunk.is_put = done is not Put.KNOWN
+        return done
 
     async def _is_whole(self, account: AccountId, chunk: ChunkId) -> bool:
         try:

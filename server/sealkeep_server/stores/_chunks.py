@@ -180,15 +180,13 @@ def find(connection: sqlite3.Connection, account: AccountId, chunk: ChunkId) -> 
 
 
 def named(connection: sqlite3.Connection, account: AccountId, device: DeviceId, seq: Seq) -> list[ChunkId] | None:
-    row = connection.execute(
-        "SELECT 1 FROM segment WHERE account = ? AND device = ? AND seq = ?", (account, device, seq)
-    ).fetchone()
-    if row is None:
-        return None
+    # One statement, so that it sees one state.
     rows = connection.execute(
-        "SELECT chunk FROM stamp WHERE account = ? AND device = ? AND seq = ? ORDER BY chunk", (account, device, seq)
-    )
-    return [ChunkId(row[0]) for row in rows]
+        "SELECT stamp.chunk FROM segment LEFT JOIN stamp USING (account, device, seq)"
+        " WHERE segment.account = ? AND segment.device = ? AND segment.seq = ? ORDER BY stamp.chunk",
+        (account, device, seq),
+    ).fetchall()
+    return [ChunkId(row[0]) for row in rows if row[0] is not None] if rows else None
 
 
 def stored_bytes(

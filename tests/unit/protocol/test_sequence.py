@@ -74,3 +74,14 @@ def test_a_reader_that_met_a_bad_item_is_spent() -> None:
     for again in (lambda: reader.feed(b"\x00"), reader.finish, lambda: reader.buffered):
         with refused(MalformedError, "malformed"):
             again()
+
+
+def test_an_item_has_so_many_parts_and_no_more() -> None:
+    """REL-03: many small parts take much more memory than their bytes; each item is counted for itself."""
+    reader = SequenceReader(limit=100, items=4)
+    assert reader.feed(cbor.encode([1, [2, 3]]) + cbor.encode([4, 5, 6, 7])) == [[1, [2, 3]], [4, 5, 6, 7]]
+    for parts in ([1, [2, 3, 4]], [1, 2, 3, 4, 5]):
+        with refused(MalformedError, "too-large"):
+            SequenceReader(limit=100, items=4).feed(cbor.encode(parts))
+    with refused(MalformedError, "too-large"):  # from its head alone
+        SequenceReader(limit=100, items=4).feed(b"\x85")

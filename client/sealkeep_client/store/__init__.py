@@ -30,23 +30,18 @@ from __future__ import annotations
 
 from sealkeep_client.store._batches import OutboxBatch, Span
 from sealkeep_client.store._changes import Changes
+from sealkeep_client.store._content_records import KnownRecord
 from sealkeep_client.store._entities import Put
 from sealkeep_client.store._home import is_held, is_home, is_unmade
 from sealkeep_client.store._kept import KeptSegment
-from sealkeep_client.store._outbox import (
-    FRONT_MESSAGES,
-    Outbox,
-    Pending,
-    Receipt,
-    RecordKind,
-    UploadClass,
-    Waiting,
-)
+from sealkeep_client.store._outbox import FRONT_MESSAGES, Outbox
 from sealkeep_client.store._rows import MessageRows, message_rows
 from sealkeep_client.store._store import Store, unlock_method
 from sealkeep_client.store._sync_state import FeedHead, Head, SyncState
 from sealkeep_client.store._unlock import INTERACTIVE, STANDARD, Keyring, Passphrase, Strength, Unlock
+from sealkeep_client.store._uploads import Upload
 from sealkeep_client.store._views import ContactEntry, ConversationView, MessageEntry, ViewEntry, Views
+from sealkeep_client.store._waiting import Pending, Receipt, RecordKind, UploadClass, Waiting
 
 __all__ = [
     "FRONT_MESSAGES",
@@ -59,6 +54,7 @@ __all__ = [
     "Head",
     "KeptSegment",
     "Keyring",
+    "KnownRecord",
     "MessageEntry",
     "MessageRows",
     "Outbox",
@@ -73,6 +69,7 @@ __all__ = [
     "Strength",
     "SyncState",
     "Unlock",
+    "Upload",
     "UploadClass",
     "ViewEntry",
     "Views",

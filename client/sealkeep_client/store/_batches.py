@@ -61,9 +61,8 @@ class OutboxBatch:
     def records(self) -> list[Record]:
         """The records, each made whole."""
         parts = self.outgoing.first(len(self))
-        tables: dict[int, Iterator[Record]] = dict(
-            enumerate((iter(parts[0]), iter(parts[1]), iter(parts[2].messages()), iter(parts[3])), start=1)
-        )
+        records = (iter(parts[0]), iter(parts[1]), iter(parts[2].messages()), iter(parts[3]), iter(parts[4]))
+        tables: dict[int, Iterator[Record]] = dict(zip((1, 2, 3, 4, 6), records, strict=True))
         return [next(tables[table]) for table, many in self.outgoing.order for _ in range(many)]
 
     def carried(self, count: int | None = None) -> tuple[Span, ...]:
@@ -156,6 +155,7 @@ class _Batch:
             conversations=self._items.get(2, []),
             messages=StoredMessages(reader.keys(rows), rows),
             marks=self._items.get(4, []),
+            previews=self._items.get(6, []),
             order=self._order,
             weight=self._weight,
         )

@@ -40,11 +40,12 @@ Bindings = Sequence[Any]
 class Database:
     """A connection and its transactions. Errors of the database become `StoreError`."""
 
-    __slots__ = ("_broken", "_connection", "_depth", "_key", "on_commit", "on_rollback")
+    __slots__ = ("_broken", "_connection", "_depth", "_key", "before_commit", "on_commit", "on_rollback")
 
     def __init__(self, path: Path, key: bytes, *, create: bool = False) -> None:
         self._depth = 0
         self._broken = False
+        self.before_commit: list[Callable[[], None]] = []  # what must be durable before the rows that name it
         self.on_commit: list[Callable[[], None]] = []
         self.on_rollback: list[Callable[[], None]] = []
         self._key = key
@@ -143,6 +144,10 @@ class Database:
             raise translate(error) from error
         return self._connection.total_changes() - before
 
+    def write_among(self, sql: str, values: Sequence[bytes]) -> int:
+        """As `write`, for a statement that says `IN carray(?)`."""
+        return self.write(sql, (apsw.carray(tuple(values)),)) if values else 0
+
     def script(self, sql: str) -> None:
         """Run statements without bindings."""
         self._must_be_writing()
@@ -193,6 +198,8 @@ class Database:
             yield
             if self._broken:
                 raise StoreError("a part of this transaction failed: nothing of it was kept")
+            for prepare in self.before_commit:
+                prepare()
             with storing():
                 self._connection.execute("COMMIT")
         except BaseException:

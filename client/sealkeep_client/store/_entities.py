@@ -11,8 +11,9 @@ import cbor2
 from sealkeep_client.store._batches import Found
 from sealkeep_client.store._changes import Tracker
 from sealkeep_client.store._database import Database, Row
-from sealkeep_client.store._outbox import Outbox, RecordKind
+from sealkeep_client.store._outbox import Outbox
 from sealkeep_client.store._rows import dump_all
+from sealkeep_client.store._waiting import RecordKind
 from sealkeep_protocol.errors import StoreError
 from sealkeep_protocol.records import (
     Contact,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from sealkeep_client.store._content_records import split_ids
 from sealkeep_client.store._database import Database
 
 KEPT_BYTES: Final = 128 << 20
@@ -18,13 +19,15 @@ _TOTAL: Final = "store.kept"  # bytes of all summaries and bodies, in `meta`
 
 
 class KeptSegment(NamedTuple):
-    """A segment that is still here whole."""
+    """A segment that is still here whole. `chunks` are the ids of its chunks, ascending; None where not all are
+    known."""
 
     device: int
     seq: int
     header: bytes
     summary: bytes
     body: bytes
+    chunks: tuple[bytes, ...] | None = ()
 
 
 class Kept:
@@ -41,7 +44,8 @@ class Kept:
         """Keep a segment that was verified."""
         with self._database.transaction():
             new = self._database.write(
-                "INSERT OR IGNORE INTO kept (device, seq, header, summary, body) VALUES (?, ?, ?, ?, ?)", tuple(segment)
+                "INSERT OR IGNORE INTO kept (device, seq, header, summary, body, chunks) VALUES (?, ?, ?, ?, ?, ?)",
+                (*segment[:5], None if segment.chunks is None else b"".join(segment.chunks)),
             )
             if new:
                 self._trim(segment.device, segment.seq, len(segment.summary) + len(segment.body))
@@ -50,8 +54,8 @@ class Kept:
         """Keep an own segment that waits for its answer no longer. Call before it is dropped from there."""
         with self._database.transaction():
             new = self._database.write(
-                "INSERT OR IGNORE INTO kept (device, seq, header, summary, body)"
-                " SELECT ?, seq, header, summary, body FROM pending WHERE seq = ?",
+                "INSERT OR IGNORE INTO kept (device, seq, header, summary, body, chunks)"
+                " SELECT ?, seq, header, summary, body, chunks FROM pending WHERE seq = ?",
                 (device, seq),
             )
             if new:
@@ -66,12 +70,13 @@ class Kept:
         return found
 
     def whole(self, device: int, seq: int) -> KeptSegment | None:
-        """A segment, where it is still here whole."""
+        """A segment, where it is still here whole, with the ids of its chunks."""
         row = self._database.row(
-            "SELECT device, seq, header, summary, body FROM kept WHERE device = ? AND seq = ? AND body IS NOT NULL",
+            "SELECT device, seq, header, summary, body, chunks FROM kept"
+            " WHERE device = ? AND seq = ? AND body IS NOT NULL",
             (device, seq),
         )
-        return None if row is None else KeptSegment(*row)
+        return None if row is None else KeptSegment(row[0], row[1], row[2], row[3], row[4], split_ids(row[5]))
 
     def _trim(self, device: int, seq: int, added: int) -> None:
         database = self._database

@@ -12,8 +12,10 @@ from sealkeep_client.store._changes import Tracker
 from sealkeep_client.store._database import Database
 from sealkeep_client.store._entities import Entities, Put
 from sealkeep_client.store._messages import COVERED, Messages
-from sealkeep_client.store._outbox import Outbox, RecordKind, UploadClass
+from sealkeep_client.store._outbox import Outbox
 from sealkeep_client.store._states import COLUMNS, TOMBSTONE, StoredMessage, chunks, mark_flag, read_mark
+from sealkeep_client.store._uploads import Uploads
+from sealkeep_client.store._waiting import RecordKind, UploadClass
 from sealkeep_protocol.records import Mark, MarkType, RecordIds, apply, join_marks, mark_to_fields
 
 _AT_ONCE: Final = 2_000
@@ -24,15 +26,22 @@ _CONTENT: Final = frozenset({MarkType.REVISION, MarkType.SUPPLEMENT, MarkType.TO
 class Marks:
     """The marks of one database. Writes belong to a transaction."""
 
-    __slots__ = ("_changes", "_database", "_entities", "_messages", "_next", "_outbox")
+    __slots__ = ("_changes", "_database", "_entities", "_messages", "_next", "_outbox", "_uploads")
 
     def __init__(
-        self, database: Database, entities: Entities, messages: Messages, outbox: Outbox, changes: Tracker
+        self,
+        database: Database,
+        entities: Entities,
+        messages: Messages,
+        outbox: Outbox,
+        uploads: Uploads,
+        changes: Tracker,
     ) -> None:
         self._database = database
         self._entities = entities
         self._messages = messages
         self._outbox = outbox
+        self._uploads = uploads
         self._changes = changes
         self._next = 0
 
@@ -103,7 +112,7 @@ class Marks:
         if new:
             self._next = first + len(new)
             database.write_many("INSERT INTO marks VALUES (?, ?, ?, ?, ?, ?)", new)
-            self._queue(first, self._next - 1, upload, run)
+            self._queue_new(first, [joined[row[1]] for row in new], upload, run)
         # First the flags, then the states: saving a state sets all flags of its row.
         self._flag([(row[2], row[3]) for row in new if row[3] not in content], messages)
         for row, state in zip(rows, before, strict=True):
@@ -122,6 +131,22 @@ class Marks:
             "UPDATE messages SET flags = flags | ?1 WHERE n = ?2",
             [(mark_flag(kind), messages[target].n) for kind, target in marks if target in messages],
         )
+
+    def _queue_new(self, first: int, marks: Sequence[Mark], upload: UploadClass | None, run: int) -> None:
+        """Queue new marks, except those that name contents: they wait for these."""
+        if upload is None:
+            return
+        begin = first
+        for n, mark in enumerate(marks, first):
+            roots = {one.root for one in mark.attachments or () if one.root is not None}
+            if roots:
+                self._uploads.hold(n, roots, upload, run)
+                self._changes.now.outbox = True
+                if begin < n:
+                    self._queue(begin, n - 1, upload, run)
+                begin = n + 1
+        if begin < first + len(marks):
+            self._queue(begin, first + len(marks) - 1, upload, run)
 
     def _queue(self, first: int, last: int, upload: UploadClass | None, run: int) -> None:
         if upload is None or (first == last and self._outbox.will_carry(RecordKind.MARK, first)):

@@ -16,7 +16,7 @@ from sealkeep_client.store._batches import Found
 from sealkeep_client.store._changes import MOST, Tracker
 from sealkeep_client.store._database import Database, Row
 from sealkeep_client.store._entities import Entities, Put
-from sealkeep_client.store._outbox import Outbox, RecordKind, UploadClass
+from sealkeep_client.store._outbox import Outbox
 from sealkeep_client.store._rows import MessageRows, message_columns, message_of
 from sealkeep_client.store._states import (
     MARKED,
@@ -27,6 +27,7 @@ from sealkeep_client.store._states import (
     state_flags,
     write_content,
 )
+from sealkeep_client.store._waiting import RecordKind, UploadClass
 from sealkeep_client.store._words import indexed
 from sealkeep_protocol.records import (
     Attachment,
@@ -231,8 +232,8 @@ class Messages:
         return changed, marks
 
     def _told(self, row: StoredMessage, before: MessageState, after: MessageState) -> tuple[MessageState, list[Mark]]:
-        """Care for what a message without a receipt said, where something else took its place and is sealed instead, now
-        or once the segment that has it is refused.
+        """Care for what a message without a receipt said, where something else took its place and is sealed instead,
+        now or once the segment that has it is refused.
 
         A text is told to the others as a revision; what has no text is forgotten, so that nobody knows more than they.
         """
@@ -371,7 +372,8 @@ def _contents(target: bytes, state: MessageState) -> set[tuple[int | str | bytes
 
 
 def _missing(attachments: Sequence[Attachment], state: MessageState) -> tuple[Attachment, ...]:
-    """The attachments of a copy that its message does not have yet, and that would be shown beside those that it has."""
+    """The attachments of a copy that its message does not have yet, and that would be shown beside those that it
+    has."""
     if not attachments:
         return ()
     told: list[Message | Mark] = [mark for mark in state.marks.values() if mark.type == MarkType.SUPPLEMENT]
@@ -379,8 +381,8 @@ def _missing(attachments: Sequence[Attachment], state: MessageState) -> tuple[At
     known = [one for each in told for one in each.attachments or ()]
     digests = set(map(_digest, known))
     contents = {(one.role, one.name, one.root) for one in known if one.root is not None}
-    # A placeholder says nothing new where something stored stands for it (spec §12.2); which other ones a source once had
-    # does not matter to that.
+    # A placeholder says nothing new where something stored stands for it (spec §12.2); which other ones a source once
+    # had does not matter to that.
     stored = [one for one in (*known, *attachments) if one.root is not None]
     covering = Covering((*stored, *(one for one in attachments if one.root is None)))
     return tuple(

@@ -9,64 +9,21 @@ its ranges back where they stood. Nothing is ever in neither place.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Final
 
 import cbor2
 
 from sealkeep_client.store._batches import OutboxBatch, Reader, Span, batches
+from sealkeep_client.store._content_records import read_record, split_ids, write_record
 from sealkeep_client.store._database import Database
+from sealkeep_client.store._waiting import Pending, Receipt, RecordKind, UploadClass, Waiting
 from sealkeep_protocol.errors import UsageError
+from sealkeep_protocol.files import ContentRecord
 
 FRONT_MESSAGES: Final = 50
 """Of each chat, in front segments (spec §6.3)."""
 
 _MUCH: Final = 1 << 25  # bytes of records that one batch may take, where nothing is said
-
-
-class UploadClass(IntEnum):
-    """Classes of segments that the outbox fills, by their numbers in a summary (spec §6.3)."""
-
-    LIVE = 1
-    FRONT = 2
-    HISTORY = 3
-
-
-class RecordKind(IntEnum):
-    """Kinds of records, by the numbers of their tables in a body (spec §7.1)."""
-
-    CONTACT = 1
-    CONVERSATION = 2
-    MESSAGE = 3
-    MARK = 4
-
-
-class Waiting(NamedTuple):
-    """How much waits in one class and run; `records` may count a few that are gone."""
-
-    upload: UploadClass
-    run: int
-    records: int
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Pending:
-    """A sealed segment that has no answer yet; it is sent only as it stands (SEG-12)."""
-
-    seq: int
-    header: bytes
-    summary: bytes
-    body: bytes
-    carried: tuple[Span, ...]
-
-
-class Receipt(NamedTuple):
-    """That the relay holds a segment of this device."""
-
-    seq: int
-    header_id: bytes
-    position: int
 
 
 class Outbox:
@@ -197,6 +154,16 @@ class Outbox:
         """The first records that wait in a class, at most `limit`; None where none waits. Takes nothing out."""
         return next(self.batches(upload, limit=limit, run=run), None)
 
+    def withdraw(self, kind: int, number: int, upload: int, run: int) -> bool:
+        """Take a record out of the queue, where it waits there; returns whether it did."""
+        row = self._database.row(
+            "SELECT position FROM outbox WHERE kind = ? AND class = ? AND run = ? AND ? BETWEEN first AND last LIMIT 1",
+            (kind, upload, run, number),
+        )
+        if row is not None:
+            self._take(Span(kind, upload, run, row[0], number, number))
+        return row is not None
+
     def drop(self, upload: UploadClass, run: int) -> None:
         """Forget what waits in a class and run, where reading it found that all its records are gone."""
         with self._database.transaction():
@@ -218,8 +185,21 @@ class Outbox:
                 return
             last = found[-1][3], found[-1][4]
 
-    def add_pending(self, seq: int, header: bytes, summary: bytes, body: bytes, carried: Sequence[Span]) -> None:
+    def add_pending(
+        self,
+        seq: int,
+        header: bytes,
+        summary: bytes,
+        body: bytes,
+        carried: Sequence[Span],
+        *,
+        chunks: Sequence[bytes] = (),
+        missing_ok: bool = False,
+        contents: Sequence[ContentRecord] = (),
+    ) -> None:
         """Store a sealed segment and take what it carries out of the outbox, in one transaction.
+
+        `chunks` are the ids of the chunks that it uses, `contents` the content records that it holds.
 
         SEG-12: "A device MUST persist a signed header with its summary and body before it sends it the first time".
         Raises `UsageError` where something of it is not in the outbox any more.
@@ -228,8 +208,18 @@ class Outbox:
             for span in carried:
                 self._take(span)
             self._database.write(
-                "INSERT INTO pending VALUES (?, ?, ?, ?, ?)",
-                (seq, header, summary, body, cbor2.dumps([list(span) for span in carried])),
+                "INSERT INTO pending (seq, header, summary, body, carried, chunks, missing_ok, contents)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    seq,
+                    header,
+                    summary,
+                    body,
+                    cbor2.dumps([list(span) for span in carried]),
+                    b"".join(chunks),
+                    int(missing_ok),
+                    cbor2.dumps([[record.root, write_record(record)] for record in contents]),
+                ),
             )
         self._pending = None
         taken = {span[:5] for span in carried}
@@ -272,8 +262,20 @@ class Outbox:
 
     def pending(self, seq: int) -> Pending | None:
         """One of them."""
-        row = self._database.row("SELECT * FROM pending WHERE seq = ?", (seq,))
-        return None if row is None else Pending(row[0], row[1], row[2], row[3], _spans_of(row[4]))
+        row = self._database.row(
+            "SELECT seq, header, summary, body, carried, chunks, missing_ok, contents FROM pending WHERE seq = ?",
+            (seq,),
+        )
+        if row is None:
+            return None
+        contents = tuple(read_record(*record) for record in cbor2.loads(row[7]))
+        return Pending(
+            row[0], row[1], row[2], row[3], _spans_of(row[4]), split_ids(row[5]) or (), bool(row[6]), contents
+        )
+
+    def allow_missing(self, seq: int) -> None:
+        """Send a pending segment with missing-ok from now on: some of its chunks are gone here too."""
+        self._database.write("UPDATE pending SET missing_ok = 1 WHERE seq = ?", (seq,))
 
     def settle(self, receipts: Iterable[Receipt]) -> None:
         """Drop pending segments that the relay holds, and keep the receipts, in one transaction."""

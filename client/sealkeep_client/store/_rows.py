@@ -48,6 +48,7 @@ _NUMBERS: Final = (
     23,
     24,
 )  # fields in a row's `rest`, in order
+_ROOT: Final = b"\x10\x58\x20"  # field 16, and the beginning of 32 bytes: what a row without them names no content by
 _UNITS: Final = (1, 1_000, 60_000, 86_400_000)  # of spec §7.3's precisions, in milliseconds
 _ATTACHMENT: Final = {
     16 if field.name == "root" else number: field.name for number, field in enumerate(fields(Attachment), 1)
@@ -181,6 +182,14 @@ class StoredMessages:
         """The columns of the first `count` messages."""
         rows = self.rows[:count]
         return _columns([self.keys[row[1]] for row in rows], [row[2:] for row in rows])
+
+    def attachments(self) -> list[tuple[Attachment, ...] | None]:
+        """The attachments of those messages that name a content."""
+        named = [row for row in self.rows if _ROOT in row[7]]
+        if not named:
+            return []
+        columns = _columns([self.keys[row[1]] for row in named], [row[2:] for row in named]).columns
+        return columns.get(22, [])
 
 
 def _columns(keys: Sequence[ConversationKey], rows: Sequence[Sequence[Any]]) -> MessageColumns:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Stored as `PRAGMA user_version`."""
 
 APPLICATION_ID: Final = 0x5EA1_4EE9
@@ -30,6 +30,62 @@ CREATE INDEX kept_whole ON kept (n) WHERE body IS NOT NULL;
 CREATE TABLE recovery_wraps (number INTEGER PRIMARY KEY, wrap BLOB NOT NULL) STRICT;
 """
 """What version 3 added."""
+
+FILES: Final = """
+-- Contents of which bytes are, or were, here (spec §12.1): `hashes` of the pieces, 32 bytes each, in order. `whole`:
+-- 1 where all of them are here to stay, 2 where one of those was damaged since.
+CREATE TABLE media (
+    n INTEGER PRIMARY KEY, root BLOB NOT NULL UNIQUE, size INTEGER NOT NULL, hashes BLOB NOT NULL,
+    whole INTEGER NOT NULL
+) STRICT;
+
+-- The pieces in files beside the database, by their hashes. `uses`: in how many whole contents; one without is in the
+-- cache, where the smallest `place` goes first. `name` is that of the file.
+CREATE TABLE pieces (
+    hash BLOB PRIMARY KEY, name BLOB NOT NULL UNIQUE, size INTEGER NOT NULL, uses INTEGER NOT NULL,
+    place INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX pieces_cached ON pieces (place) WHERE uses = 0;
+
+-- Content records (spec §12.2): those of each author's latest segment, `seq`, that holds one of the root. `ids`: those
+-- of all chunks, the list's included, where they are known; `served`: this device has sealed, opened or proved them.
+CREATE TABLE content_records (
+    root BLOB NOT NULL, device INTEGER NOT NULL, digest BLOB NOT NULL, seq INTEGER NOT NULL, epoch INTEGER NOT NULL,
+    fields BLOB NOT NULL, ids BLOB, served INTEGER NOT NULL, PRIMARY KEY (root, device, digest)
+) STRICT, WITHOUT ROWID;
+
+-- Contents on their way to the relay under an epoch: the ids of the chunks that are there, as far as it has come, and
+-- the
+-- content record, once all are. A row goes with the receipt of a segment that holds the record.
+CREATE TABLE uploads (
+    root BLOB PRIMARY KEY, epoch INTEGER NOT NULL, ids BLOB NOT NULL, record BLOB
+) STRICT, WITHOUT ROWID;
+
+-- Marks that name contents, until the receipt of a segment that holds both: `queued` once they wait in the outbox,
+-- which is when their contents are at the relay.
+CREATE TABLE held (
+    mark INTEGER NOT NULL, root BLOB NOT NULL, class INTEGER NOT NULL, run INTEGER NOT NULL, queued INTEGER NOT NULL,
+    PRIMARY KEY (mark, root)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX held_root ON held (root);
+CREATE TRIGGER held_no_more AFTER DELETE ON marks BEGIN
+    DELETE FROM held WHERE mark = old.n;
+END;
+
+-- Previews (spec §12.3): the latest of each author for a root.
+CREATE TABLE previews (
+    n INTEGER PRIMARY KEY, root BLOB NOT NULL, device INTEGER NOT NULL, seq INTEGER NOT NULL, fields BLOB NOT NULL,
+    UNIQUE (root, device)
+) STRICT;
+
+-- Of a segment: the ids of its chunks, one behind the other; whether some of those may be missing; and its content
+-- records, an array of [root, fields].
+ALTER TABLE pending ADD COLUMN chunks BLOB NOT NULL DEFAULT x'';
+ALTER TABLE pending ADD COLUMN missing_ok INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE pending ADD COLUMN contents BLOB NOT NULL DEFAULT x'80';
+ALTER TABLE kept ADD COLUMN chunks BLOB DEFAULT x''; -- NULL: not all are known
+"""
+"""What version 4 added."""
 
 _TOKENIZE = f"{TOKENIZER[0]} {TOKENIZER[1]} {TOKENIZER[2]} {TOKENIZER[3]} '{TOKENIZER[4]}'"
 
@@ -84,7 +140,8 @@ CREATE TABLE unknown (
 CREATE VIRTUAL TABLE words USING fts5 (text, content='', detail=none, columnsize=0, tokenize="{_TOKENIZE}");
 
 -- What is not sealed yet: ranges of numbers of one kind of record (spec §7.1's table numbers), of one class (spec §6.3)
--- and one run (an import). The oldest position comes first; positions only grow, and a part of a range keeps its position.
+-- and one run (an import). The oldest position comes first; positions only grow, and a part of a range keeps its
+-- position.
 CREATE TABLE outbox (
     n INTEGER PRIMARY KEY AUTOINCREMENT, kind INTEGER NOT NULL, class INTEGER NOT NULL, run INTEGER NOT NULL,
     position INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL
@@ -112,4 +169,4 @@ CREATE TABLE feeds (
 CREATE TABLE headers (
     device INTEGER NOT NULL, seq INTEGER NOT NULL, id BLOB NOT NULL, PRIMARY KEY (device, seq)
 ) STRICT, WITHOUT ROWID;
-{UNOPENED}{KEPT}"""
+{UNOPENED}{KEPT}{FILES}"""

@@ -7,33 +7,41 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from sealkeep_client.store._batches import Found, Reader
 from sealkeep_client.store._changes import Listener, Tracker
+from sealkeep_client.store._content_records import ContentRecords
 from sealkeep_client.store._database import Database
 from sealkeep_client.store._entities import Entities, Put
 from sealkeep_client.store._errors import storing
 from sealkeep_client.store._home import DATABASE, EVIDENCE, KEY_FILE, Home, is_held, is_home, write_file
 from sealkeep_client.store._kept import Kept
 from sealkeep_client.store._marks import Marks
+from sealkeep_client.store._media import Media
 from sealkeep_client.store._messages import Messages
 from sealkeep_client.store._migrations import create, migrate
-from sealkeep_client.store._outbox import Outbox, RecordKind, UploadClass
+from sealkeep_client.store._outbox import Outbox
+from sealkeep_client.store._piece_files import MEDIA, PieceFiles
+from sealkeep_client.store._previews import Previews
 from sealkeep_client.store._rows import MessageRows, message_rows
 from sealkeep_client.store._sync_state import SyncState
 from sealkeep_client.store._unlock import KEY_SIZE, MAX_KEY_FILE, Unlock, read_key_file, read_method, write_key_file
+from sealkeep_client.store._uploads import Uploads
 from sealkeep_client.store._views import Views
+from sealkeep_client.store._waiting import RecordKind, UploadClass
 from sealkeep_protocol import cbor
 from sealkeep_protocol.errors import StoreError, UsageError
 from sealkeep_protocol.records import Body, Contact, ContactKey, Conversation, Mark, Message, RecordIds, Unknown
+
+_MEDIA_KEY: Final = "store.media-key"
 
 
 class Store:
     """An open home: its lock and its database. Use it from one thread; see the package for how.
 
-    `outbox`, `sync`, `kept` and `views` are its parts. `ids` must be set before records are put or contacts looked up: it
-    needs the first epoch's secret, which a new device learns late.
+    `outbox`, `sync`, `kept`, `media`, `records`, `previews`, `uploads` and `views` are its parts. `ids` must be set before
+    records are put or contacts looked up: it needs the first epoch's secret, which a new device learns late.
     """
 
     def __init__(self, home: Home, database: Database) -> None:
@@ -44,13 +52,19 @@ class Store:
         self.outbox = Outbox(database, Reader(self._read, lambda rows: self._messages.keys(rows)))
         self.sync = SyncState(database)
         self.kept = Kept(database)
+        self.media = Media(database, PieceFiles(home.path / MEDIA, self._media_key()))
+        self.records = ContentRecords(database)
+        self.previews = Previews(database, self.outbox)
+        self.uploads = Uploads(database, self.outbox, self.records)
         self._entities = Entities(database, self.outbox, self._tracker, lambda: self.ids)
         self._messages = Messages(database, self._entities, self.outbox, self._tracker)
-        self._marks = Marks(database, self._entities, self._messages, self.outbox, self._tracker)
+        self._marks = Marks(database, self._entities, self._messages, self.outbox, self.uploads, self._tracker)
         self.views = Views(database, self._entities, self._messages)
-        database.on_commit.append(self._tracker.committed)
+        database.before_commit.append(self.media.before_commit)
+        database.on_commit += [self.media.committed, self._tracker.committed]
         database.on_rollback += [
             self._tracker.rolled_back,
+            self.media.forget,
             self.outbox.forget,
             self._entities.forget,
             self._messages.forget,
@@ -119,7 +133,9 @@ class Store:
             database = Database(directory / DATABASE, key)
             try:
                 migrate(database)
-                return cls(home, database)
+                store = cls(home, database)
+                store.media.sweep()
+                return store
             except BaseException:
                 database.close()
                 raise
@@ -150,6 +166,15 @@ class Store:
             self._database.close()
         finally:
             self._home.close()
+
+    def _media_key(self) -> bytes:
+        """The key of the home's media; it is made when it is first wanted."""
+        with self.transaction():
+            key: bytes | None = self.sync.get(_MEDIA_KEY)
+            if key is None:
+                key = secrets.token_bytes(KEY_SIZE)
+                self.sync.put(_MEDIA_KEY, key)
+        return key
 
     # --- records ------------------------------------------------------------------------------------------------------
 
@@ -188,8 +213,8 @@ class Store:
         `upload` is the class in which what is new is to be uploaded, with `run` the number of its import
         (`outbox.start_run`); None for records that came from the relay. Messages may be rows that `message_rows` made
         elsewhere. Of a message that is here already only what is new is uploaded: a differing text as a revision,
-        attachments as a supplement. Keys of the extension that a source changes from export to export, `volatile`, count
-        only in the first copy.
+        attachments as a supplement. Keys of the extension that a source changes from export to export, `volatile`,
+        count only in the first copy.
         """
         with self.transaction():
             put = self._entities.put_contacts(contacts, upload, run)
@@ -234,6 +259,17 @@ class Store:
             missing += len(set(named)) - sum(1 for _ in found)
         return missing
 
+    def settle_contents(self, device: int, seq: int) -> None:
+        """A pending segment has its receipt: note the content records in it, and the marks that wait for nothing any
+        more.
+
+        Call before the segment is dropped from the outbox.
+        """
+        pending = self.outbox.pending(seq)
+        if pending is not None:
+            self.uploads.stored(device, seq, pending.contents)
+            self.uploads.sent(pending.carried)
+
     def write_evidence(self, name: str, data: bytes) -> Path:
         """Write a file of evidence beside the vault, once; returns where. Raises `StoreError`."""
         folder = self._home.path / EVIDENCE
@@ -251,17 +287,27 @@ class Store:
             pending = self.outbox.pending(seq)
             if pending is not None:
                 sealed += sum(s.last - s.first + 1 for s in pending.carried if s.upload != UploadClass.FRONT)
-        return sealed + sum(w.records for w in self.outbox.waiting() if w.upload != UploadClass.FRONT)
+        marks, _, _ = self.uploads.count()
+        return marks + sealed + sum(w.records for w in self.outbox.waiting() if w.upload != UploadClass.FRONT)
 
     def size(self) -> int:
-        """Bytes of the database's files."""
+        """Bytes of the database's files and of the media."""
         with storing():
-            return sum(file.stat().st_size for file in self._home.complete.iterdir())
+            database = sum(file.stat().st_size for file in self._home.complete.iterdir())
+        return database + self.media.size()
+
+    def gone(self, messages: Sequence[bytes]) -> set[bytes]:
+        """Those of some messages (by their ids) that a tombstone covers."""
+        found = self._database.among("SELECT target FROM marks WHERE type = 5 AND target IN carray(?)", messages)
+        return {target for (target,) in found}
 
     def is_uploaded(self, message: bytes) -> bool | None:
-        """Whether a message (its id) neither waits nor is in a segment without an answer; None where it is not here."""
+        """Whether neither a message (its id) nor a file of it waits, or is in a segment without an answer; None where
+        it is not here."""
         row = self._messages.states.by_id(message)
-        return None if row is None else not self.outbox.waits(RecordKind.MESSAGE, row.n)
+        if row is None:
+            return None
+        return not self.outbox.waits(RecordKind.MESSAGE, row.n) and not self.uploads.are_awaited(message)
 
     def contact(self, key: ContactKey) -> Contact | None:
         """A contact by key."""
@@ -272,6 +318,8 @@ class Store:
             return self._messages.read(first, last, limit)
         if kind == RecordKind.MARK:
             return self._marks.read(first, last, limit)
+        if kind == RecordKind.PREVIEW:
+            return self.previews.read(first, last, limit)
         return self._entities.read(kind, first, last, limit)
 
 

@@ -107,6 +107,12 @@ class Views:
         row = self._messages.states.by_id(record_id)
         return None if row is None else next(iter(self._entries([row])), None)
 
+    def between(self, first: bytes, last: bytes, limit: int) -> list[MessageEntry]:
+        """Messages whose ids lie between two, both included."""
+        return self._entries(
+            self._rows(f"{_SELECT} WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?", (first, last, limit))
+        )
+
     def history(
         self, conversation: bytes, *, before: OrderKey | None = None, after: OrderKey | None = None, limit: int = 50
     ) -> list[MessageEntry]:

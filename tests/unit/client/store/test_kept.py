@@ -109,7 +109,11 @@ def test_a_home_of_an_earlier_version(tmp_path: Path, unlock: Passphrase) -> Non
         store.sync.put("cursor", b"1")
         database = store._database
         with database.transaction():
-            database.script("DROP TABLE kept; DROP TABLE recovery_wraps; PRAGMA user_version = 2")
+            added = "held media pieces content_records uploads previews kept recovery_wraps"
+            database.script("DROP TRIGGER held_no_more;" + "".join(f"DROP TABLE {table};" for table in added.split()))
+            columns = "ALTER TABLE pending DROP COLUMN {}"
+            database.script("; ".join(map(columns.format, ("chunks", "missing_ok", "contents"))))
+            database.script("PRAGMA user_version = 2")
     for _ in range(2):
         with Store.open(tmp_path / "home", unlock) as store:
             assert store._database.value("PRAGMA user_version") == VERSION

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from sealkeep_client.store import Changes, Put, Receipt, RecordKind, Store, UploadClass, message_rows
-from sealkeep_client.store._outbox import Waiting
 from sealkeep_client.store._rows import message_columns, message_of
+from sealkeep_client.store._waiting import Waiting
 from sealkeep_protocol.records import (
     Attachment,
     Contact,

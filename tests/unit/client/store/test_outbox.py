@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sealkeep_client.store import Passphrase, Pending, Receipt, Span, Store, UploadClass
-from sealkeep_client.store._outbox import Waiting
+from sealkeep_client.store._waiting import Waiting
 from sealkeep_protocol.errors import UsageError
 from sealkeep_protocol.records import Contact, ContactKey, Conversation, ConversationKey, Message
 from support.record_strategies import CHAT

@@ -19,6 +19,7 @@ from sealkeep_client.store import (
     MessageEntry,
     Receipt,
     Store,
+    Upload,
     UploadClass,
 )
 from sealkeep_client.store._database import Database
@@ -27,6 +28,7 @@ from sealkeep_client.store._migrations import create
 from sealkeep_protocol.records import (
     Contact,
     ContactKey,
+    ContentRecord,
     Conversation,
     ConversationKey,
     Mark,
@@ -174,6 +176,15 @@ steps = st.lists(
 )
 
 
+def bring_contents(opened: Store) -> None:
+    """Have the contents that marks wait for be at the relay, whatever they hold."""
+    with opened.transaction():
+        for (root,) in opened._database.rows("SELECT DISTINCT root FROM held"):
+            record = ContentRecord(root, 1, 1, (bytes(32),), (bytes(32),))
+            opened.uploads.advance(Upload(root, 1, (bytes(32),)), record)
+        opened.uploads.settle(1, 1)
+
+
 class Account:
     """Two devices that write, one that only reads, and the log of all that was uploaded."""
 
@@ -185,6 +196,7 @@ class Account:
 
     def upload(self, device: int, count: int, between: list[Record], *, refused: bool = False) -> bool:
         outbox = self.devices[device].outbox
+        bring_contents(self.devices[device])
         batch = outbox.read(UploadClass.LIVE, limit=8)
         if batch is None:
             return False

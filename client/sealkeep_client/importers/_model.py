@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, TypeAlias
 
 from sealkeep_protocol.records import (
+    Attachment,
+    AttachmentState,
     Contact,
     Conversation,
     ConversationKey,
@@ -22,7 +24,8 @@ from sealkeep_protocol.records import (
     SourceIdentity,
 )
 
-from ._source import Source
+from ._files import ExportFiles, files_beside
+from ._source import Source, Stream
 
 DateOrder: TypeAlias = Literal["dmy", "mdy", "ymd"]
 
@@ -122,6 +125,19 @@ class Export(ABC):
         self.path = source.path
         self.size = source.size
         self.is_named = source.is_named
+        self._files: ExportFiles = files_beside(source)
+
+    def open_file(self, attachment: Attachment) -> tuple[Stream, int] | None:
+        """The file that an attachment of this export names, opened, and its size; None where the export does not hold it.
+
+        Raises `OutsideError` where the name leads out of the export, and `SourceError` for a file that cannot be read.
+        """
+        return self._files.open(self.places(attachment)) if attachment.state == AttachmentState.NAMED else None
+
+    def places(self, attachment: Attachment) -> Iterator[str]:
+        """Where in this export the file of an attachment may lie: paths relative to the export, the likeliest first."""
+        if attachment.path is not None:
+            yield attachment.path
 
     @abstractmethod
     def batches(self, size: int = BATCH) -> Iterator[Batch]:

@@ -17,6 +17,7 @@ from hashlib import sha256
 
 from sealkeep_protocol.errors import SourceError
 from sealkeep_protocol.records import (
+    Attachment,
     Contact,
     ContactKey,
     Conversation,
@@ -33,7 +34,7 @@ from ._fit import bounded, bounded_entity
 from ._model import BATCH, Batch, Export, Problem
 from ._places import Places
 from ._source import Source
-from ._wechat_content import read_content
+from ._wechat_content import FOLDERS, SUFFIXES, read_content
 
 APP = "wechat"
 REQUIRED = ("Type", "SubType", "IsSender", "CreateTime", "StrContent")
@@ -72,6 +73,16 @@ class WeChatExport(Export):
     def __init__(self, source: Source) -> None:
         super().__init__(source)
         self._source = source
+
+    def places(self, attachment: Attachment) -> Iterator[str]:
+        """The exporters put files into a folder for each kind, under their name, or their MD5 and a suffix."""
+        name = attachment.name
+        if name is None or "/" in name or "\\" in name:
+            return
+        for folder in FOLDERS.get(attachment.role, ()):
+            yield f"{folder}/{name}"
+            for suffix in SUFFIXES.get(attachment.role, ()):
+                yield f"{folder}/{name}{suffix}"
 
     def batches(self, size: int = BATCH) -> Iterator[Batch]:
         survey = _Survey(self._source)

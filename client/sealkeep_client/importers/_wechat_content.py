@@ -58,11 +58,25 @@ _SENDER_LINE = re.compile(r"\A[\w@.-]{1,80}:\s*\n")
 
 # kind -> (role, paths of size, of duration and its unit in ms, of name)
 _FILES = {
-    Kind.IMAGE: ("image", ("img@length",), ("", 1), ""),
+    Kind.IMAGE: ("image", ("img@length",), ("", 1), "img@md5"),
     Kind.VOICE: ("voice", ("voicemsg@length",), ("voicemsg@voicelength", 1), ""),
-    Kind.VIDEO: ("video", ("videomsg@length",), ("videomsg@playlength", 1000), ""),
+    Kind.VIDEO: ("video", ("videomsg@length",), ("videomsg@playlength", 1000), "videomsg@md5"),
     Kind.STICKER: ("sticker", ("emoji@len",), ("", 1), "emoji@md5"),
     Kind.FILE: ("file", ("appmsg/appattach/totallen",), ("", 1), "appmsg/title"),
+}
+
+# role -> where exporters put its files, beside the CSV, and what they add to an MD5
+FOLDERS = {
+    "image": ("image", "images"),
+    "voice": ("voice", "voices", "audio"),
+    "video": ("video", "videos"),
+    "sticker": ("emoji", "emojis", "sticker"),
+    "file": ("file", "files"),
+}
+SUFFIXES = {
+    "image": (".jpg", ".png", ".jpeg", ".gif", ".webp"),
+    "video": (".mp4",),
+    "sticker": (".gif", ".png", ".jpg", ".webp"),
 }
 
 # name in details -> paths

@@ -6,10 +6,12 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from sealkeep_protocol import cbor
 from sealkeep_protocol.errors import MalformedError, RefusedError, TransportError
 from sealkeep_protocol.fields import array, octets, unsigned
+from sealkeep_protocol.files import check_chunk_ids
 from sealkeep_protocol.mailboxes import MAX_MESSAGE, MAX_NUMBER, MAX_SECONDS
 from sealkeep_protocol.primitives import KEY_SIZE
 from sealkeep_protocol.problems import PROBLEMS, TYPE_PREFIX
@@ -20,7 +22,10 @@ from sealkeep_protocol.types import DeviceId, ObjectId, Seq
 SEGMENT_ITEM, TRAILER = 1, 0
 MAX_ANSWER = 1 << 20
 MAX_ITEM = 400_000  # a page item: header, summary and body
+MAX_CLAIMED = 1_000
+"""Ids in one claim, and in a problem."""
 _SECONDS = re.compile(r"[0-9]{1,9}")
+_CHUNK_ID = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,12 +244,21 @@ class EpochStaleError(RefusedError):
         self.refusal = refusal
 
 
+class ChunksMissingError(RefusedError):
+    """Chunks of the first segment of an append are not at the relay (`chunks-missing`): `missing` are ids of some."""
+
+    def __init__(self, missing: Sequence[bytes], *, status: int) -> None:
+        super().__init__("chunks-missing", "the relay lacks chunks of a file that is to be sent", status=status)
+        self.missing = tuple(missing)
+
+
 @dataclass(frozen=True, slots=True)
 class ProblemAnswer:
     """A problem that the relay answered with (§9.1), with the members that the protocol gives a meaning."""
 
     error: RefusedError
     refusal: str | None
+    missing: tuple[bytes, ...] = ()
 
 
 def decode_problem(status: int, data: bytes, retry_after: str = "") -> ProblemAnswer:
@@ -275,4 +289,33 @@ def decode_problem(status: int, data: bytes, retry_after: str = "") -> ProblemAn
         code, f"the relay refused: {title}", status=status, retryable=known.retryable, retry_after=wait
     )
     refusal = problem.get("refusal")
-    return ProblemAnswer(refused, refusal if isinstance(refusal, str) and len(refusal) <= 4096 else None)
+    return ProblemAnswer(
+        refused,
+        refusal if isinstance(refusal, str) and len(refusal) <= 4096 else None,
+        _missing(problem.get("missing")),
+    )
+
+
+def _missing(value: object) -> tuple[bytes, ...]:
+    """The chunks that a problem names. Raises `MalformedError` for more than it may, or what is no id."""
+    names = value if isinstance(value, list) else []
+    if len(names) > MAX_CLAIMED or not all(isinstance(name, str) and _CHUNK_ID.fullmatch(name) for name in names):
+        raise MalformedError("malformed", "the relay names missing chunks that are none")
+    return tuple(dict.fromkeys(map(bytes.fromhex, names)))
+
+
+def decode_claims(data: bytes, claimed: int) -> list[int]:
+    """The indexes, among so many ids that were claimed, of the chunks that the relay does not have (§12.4)."""
+    indexes = [
+        unsigned(index, "an index of a chunk", maximum=claimed - 1)
+        for index in array(_map(data, (1, 2))[1], "the missing chunks")
+    ]
+    if any(a >= b for a, b in pairwise(indexes)):
+        raise MalformedError("malformed", "the relay names missing chunks out of order")
+    return indexes
+
+
+def decode_chunk_ids(data: bytes) -> tuple[bytes, ...]:
+    """The ids that came with a segment, ascending (§12.4)."""
+    ids = cbor.decode(data, limit=MAX_ANSWER)
+    return check_chunk_ids(array(ids, "the ids of chunks"))

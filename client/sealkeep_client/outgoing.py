@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, TypeAlias
 
-from sealkeep_protocol.records import Contact, Conversation, Mark, Message, MessageColumns
+from sealkeep_protocol.files import ContentRecord
+from sealkeep_protocol.records import Attachment, Contact, Conversation, Mark, Message, MessageColumns, Preview
 
-Record: TypeAlias = Contact | Conversation | Message | Mark
+Attachments: TypeAlias = tuple[Attachment, ...] | None
+Record: TypeAlias = Contact | Conversation | Message | Mark | Preview
+Parts: TypeAlias = tuple[Sequence[Contact], Sequence[Conversation], MessageColumns, Sequence[Mark], Sequence[Preview]]
 
 
 class Messages(Protocol):
@@ -18,6 +21,18 @@ class Messages(Protocol):
 
     def columns(self, count: int) -> MessageColumns:
         """The columns of the first `count`."""
+
+    def attachments(self) -> Iterable[Attachments]:
+        """Those of each message, or of those at least that name a content."""
+
+
+class StoredContent(NamedTuple):
+    """A content record that goes along with what names its root, and the ids of its chunks: of all, where it `is_complete`,
+    otherwise of its list's alone, which nobody could show."""
+
+    record: ContentRecord
+    chunks: tuple[bytes, ...]
+    is_complete: bool
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -34,13 +49,16 @@ class Outgoing:
     marks: Sequence[Mark]
     order: Sequence[tuple[int, int]]
     weight: int
+    previews: Sequence[Preview] = ()
+    contents: Mapping[bytes, Sequence[StoredContent]] = field(default_factory=dict)  # by root
 
     def __len__(self) -> int:
-        return len(self.contacts) + len(self.conversations) + len(self.messages) + len(self.marks)
+        others = len(self.contacts) + len(self.conversations) + len(self.marks) + len(self.previews)
+        return others + len(self.messages)
 
-    def first(self, count: int) -> tuple[Sequence[Contact], Sequence[Conversation], MessageColumns, Sequence[Mark]]:
+    def first(self, count: int) -> Parts:
         """The first `count` of them, by table."""
-        taken = dict.fromkeys((1, 2, 3, 4), 0)
+        taken = dict.fromkeys((1, 2, 3, 4, 6), 0)
         for table, many in self.order:
             part = min(many, count)
             taken[table] += part
@@ -50,4 +68,21 @@ class Outgoing:
             self.conversations[: taken[2]],
             self.messages.columns(taken[3]),
             self.marks[: taken[4]],
+            self.previews[: taken[6]],
         )
+
+    def roots(self) -> list[bytes]:
+        """The roots of all contents that the messages and marks name."""
+        return _roots(self.messages.attachments(), self.marks)
+
+    def stored_of(self, messages: MessageColumns, marks: Sequence[Mark]) -> list[StoredContent]:
+        """The content records of all that some messages and marks name."""
+        if not self.contents:
+            return []
+        roots = _roots(messages.columns.get(22, ()), marks)
+        return [stored for root in roots for stored in self.contents.get(root, ())]
+
+
+def _roots(of_messages: Iterable[Attachments], marks: Sequence[Mark]) -> list[bytes]:
+    named = [*of_messages, *(mark.attachments for mark in marks)]
+    return list(dict.fromkeys(one.root for those in named for one in those or () if one.root is not None))

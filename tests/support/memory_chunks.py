@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from sealkeep_client.answers import ChunksMissingError
 from sealkeep_protocol import cbor
 from sealkeep_protocol.errors import RefusedError
 from sealkeep_protocol.files import is_chunk_length, prove
@@ -57,8 +58,9 @@ class MemoryChunks:
         return self.stamps[device, seq]
 
     def stamp(self, device: int, seq: int, chunks: Sequence[bytes], *, missing_ok: bool) -> None:
-        if not missing_ok and self.claim(chunks):
-            raise refusal_of("chunks-missing")
+        missing = [chunks[index] for index in self.claim(chunks)]
+        if missing and not missing_ok:
+            raise ChunksMissingError(missing, status=409)
         self.stamps[device, seq] = tuple(chunks)
 
     def cut(self, pins: Mapping[int, int]) -> None:

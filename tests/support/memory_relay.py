@@ -22,25 +22,39 @@ from itertools import accumulate
 from types import MappingProxyType
 from typing import Any, TypeAlias, TypeVar
 
-from sealkeep_client.answers import Appended, EpochStaleError, Heads, Page, PageItem, RelayInfo, Wrap
+from sealkeep_client.answers import (
+    Appended,
+    EpochStaleError,
+    Heads,
+    Page,
+    PageItem,
+    RelayInfo,
+    Wrap,
+)
 from sealkeep_client.engine import (
     MAX_LIVE_RECORDS,
     Account,
     Action,
+    AllowMissing,
     Append,
     AppendEntry,
+    AppendItem,
     Change,
     Changed,
     Changing,
     CheckRecords,
+    Claim,
     Decode,
     DropPending,
     LoadPending,
+    LoadStored,
     LoadUnopened,
     NewKit,
     Offered,
     PackOutbox,
+    PendingSegment,
     Progress,
+    PutChunks,
     ReadChanges,
     ReadFeed,
     ReadHeads,
@@ -53,8 +67,10 @@ from sealkeep_client.engine import (
     SavePending,
     SaveRoster,
     SaveSegment,
+    SealChunks,
     Session,
     Settle,
+    SettleUploads,
     Steps,
     Sync,
     SyncReport,
@@ -101,7 +117,8 @@ class Stored:
 
 
 class MemoryRelay:
-    """One account on one relay. The roster is the world's, at once; the segments are `log`; `asked` are all questions."""
+    """One account on one relay. The roster is the world's, at once; the segments are `log`, the chunks `chunks` by their
+    ids; `asked` are all questions."""
 
     def __init__(self, world: MadeAccount, name: str = "relay", *, page_items: int = 3) -> None:
         self.world = world
@@ -110,6 +127,7 @@ class MemoryRelay:
         self.log: list[Stored] = []
         self.chunks = MemoryChunks()
         self.restored: int | None = None  # when, as it says itself
+        self.sealed: dict[bytes, bytes] = {}  # by the device that asks: what it may put
         self.asked: list[Action] = []
         self.full_of_entries = False  # whether it takes no roster entries for now
         self._spoils: list[tuple[type, Spoil]] = []
@@ -201,6 +219,14 @@ class MemoryRelay:
                 return self._page(found, action.first, lambda stored: stored.segment.seq + 1, bodies=action.bodies)
             case Append():
                 return self._append(device, action.items)
+            case Claim():
+                assert list(action.ids) == sorted(set(action.ids))
+                assert 0 < len(action.ids) <= 1_000
+                return list(self.chunks.claim(action.ids))
+            case PutChunks():
+                for identifier in action.ids:
+                    self.chunks.put(identifier, self.sealed[identifier])
+                return None
         raise AssertionError(action)
 
     @property
@@ -269,26 +295,19 @@ class MemoryRelay:
             request, asked, parts, account=self.world.id, key=self.made.key, incarnation=self.incarnation
         )
 
-    def _append(self, device: int, items: Iterable[tuple[Any, ...]]) -> Appended:
+    def _append(self, device: int, items: Iterable[AppendItem]) -> Appended:
         receipts: list[bytes] = []
         for item in items:
             try:
-                receipts.append(self._take(device, *item))
+                receipts.append(self._take(device, item))
             except RefusedError:
                 if not receipts:
                     raise
                 break
         return Appended(self._feed(device)[-1].segment.seq, tuple(receipts))
 
-    def _take(
-        self,
-        device: int,
-        header: bytes,
-        summary: bytes | None = None,
-        body: bytes | None = None,
-        chunks: Sequence[bytes] = (),
-        missing_ok: bool = False,
-    ) -> bytes:
+    def _take(self, device: int, item: AppendItem) -> bytes:
+        header, summary, body = item.header, item.summary, item.body
         world, roster = self.world, self.world.roster
         key = roster.devices[device].keys.signing
         verified = verify_header(header, account=world.id, device=device, seq=None, key=key)
@@ -314,8 +333,8 @@ class MemoryRelay:
         if summary is None or body is None:
             raise refusal_of("invalid")
         check_parts(said, summary=summary, body=body)
-        check_chunks(said, chunks)
-        self.chunks.stamp(device, said.seq, chunks, missing_ok=missing_ok)
+        check_chunks(said, item.chunks)
+        self.chunks.stamp(device, said.seq, item.chunks, missing_ok=item.missing_ok)
         sealed = SealedSegment(said.seq, verified.id, header, summary, body)
         return self._receipt(self.put(device, sealed, roster=said.roster))
 
@@ -507,14 +526,15 @@ class Device:
                 kept.account = action.account
             case LoadUnopened():
                 held = kept.account.epochs
-                found = [(device, seq) for device, seq, epoch in sorted(kept.unopened) if epoch in held and 1 in held]
-                return found[: action.limit]
+                opened = [(device, seq) for device, seq, epoch in sorted(kept.unopened) if epoch in held and 1 in held]
+                return opened[: action.limit]
             case SaveOpened():
                 kept.unopened = [place for place in kept.unopened if place[:2] != (action.device, action.seq)]
                 if action.segment is not None:
                     self._save_content(action.segment)
             case LoadPending():
-                return [sealed for sealed, _, _ in kept.pending if sealed.seq > action.after][: action.limit]
+                found = [PendingSegment(sealed) for sealed, _, _ in kept.pending if sealed.seq > action.after]
+                return found[: action.limit]
             case Decode():
                 self._decoding.append(action.content)
             case TakeDecoded():
@@ -533,6 +553,8 @@ class Device:
                     kept.outbox[kind] = [*records, *kept.outbox.get(kind, [])]
                 kept.pending = [p for p in kept.pending if p[0].seq < action.seq]
                 kept.refusals[action.header_id] = action.statement
+            case LoadStored():
+                return []
             case CheckRecords():
                 texts = set(self.texts)
                 return sum(message.text not in texts for message in action.body.messages)
@@ -575,8 +597,8 @@ class Device:
     def _save_pending(self, action: SavePending) -> None:
         assert self._offered is not None
         kind, batch = self._offered
-        assert action.count <= len(batch)
-        taken = batch[: action.count]
+        assert action.packed.count <= len(batch)
+        taken = batch[: action.packed.count]
         self.kept.pending.append((action.sealed, kind, taken))
         left = {id(record) for record in taken}
         self.kept.outbox[kind] = [record for record in self.kept.outbox[kind] if id(record) not in left]
@@ -608,7 +630,11 @@ _LOCAL = (
     TakePacked,
     SavePending,
     Settle,
+    SettleUploads,
+    SealChunks,
+    AllowMissing,
     DropPending,
+    LoadStored,
     CheckRecords,
 )
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sealkeep_client.outgoing import Outgoing, Record
-from sealkeep_protocol.records import Body, Contact, Conversation, Mark, Message, MessageColumns
+from sealkeep_client.outgoing import Attachments, Outgoing, Record
+from sealkeep_protocol.records import Body, Contact, ContentRecord, Conversation, Mark, Message, MessageColumns
 
 _TABLES = {Contact: 1, Conversation: 2, Message: 3, Mark: 4}
 
@@ -22,6 +22,9 @@ class MadeMessages:
 
     def columns(self, count: int) -> MessageColumns:
         return MessageColumns.of(self.messages[:count])
+
+    def attachments(self) -> list[Attachments]:
+        return [message.attachments for message in self.messages]
 
 
 def outgoing(records: Sequence[Record]) -> Outgoing:
@@ -62,3 +65,7 @@ class DecodedBody:
     @property
     def newest_epoch(self) -> int:
         return self.body.newest_epoch
+
+    @property
+    def contents(self) -> Sequence[ContentRecord]:
+        return self.body.contents

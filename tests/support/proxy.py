@@ -57,7 +57,8 @@ class Proxy:
     def lose_answer(
         self, method: str, path: str, *, skip: int = 0, act: Callable[[], object] | None = None
     ) -> threading.Event:
-        """Of the next request whose path ends so (after `skip` others) the answer is lost, and the connection with it.
+        """Of the next request whose path ends so (after `skip` others; `*` is any id) the answer is lost, and so is the
+        connection.
 
         The relay has taken the request when `act` runs, and when the event is set.
         """
@@ -81,7 +82,8 @@ class Proxy:
             self._rules.clear()
 
     def _add(self, method: str, path: str, skip: int, act: Callable[[], object], *, loses_answer: bool) -> None:
-        pattern = re.compile(rb"%s \S*%s(?:\?\S*)? HTTP/1\.1\r\n" % (method.encode(), re.escape(path.encode())))
+        ending = re.escape(path).replace(r"\*", "[0-9a-f]+").encode()
+        pattern = re.compile(rb"%s \S*%s(?:\?\S*)? HTTP/1\.1\r\n" % (method.encode(), ending))
         with self._lock:
             self._rules.append(_Rule(pattern, skip, act, loses_answer))
 

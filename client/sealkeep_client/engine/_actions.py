@@ -6,10 +6,11 @@ I/O; an error of the line or the relay is thrown into it.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, TypeVar
 
+from sealkeep_client.engine._packed import Packed
 from sealkeep_client.engine._reading import ReadSegment
 from sealkeep_client.engine._state import Account
 from sealkeep_protocol.records import Body
@@ -72,10 +73,44 @@ class AppendEntry:
 class Append:
     """→ `Appended`; `EpochStaleError` is thrown where the relay refuses.
 
-    Each item is (header, summary, body), or (header,) alone.
+    `ChunksMissingError` where chunks of the first item are not there.
     """
 
-    items: tuple[tuple[bytes, ...], ...]
+    items: tuple[AppendItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AppendItem:
+    """A segment to be appended, with the ids of its chunks, or its header alone (SEG-13)."""
+
+    header: bytes
+    summary: bytes | None = None
+    body: bytes | None = None
+    chunks: tuple[bytes, ...] = ()
+    missing_ok: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CopyItem:
+    """A segment of a device's feed, to be copied."""
+
+    device: int
+    segment: AppendItem
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """→ list of indexes: those of the chunks, 1 to 1,000 distinct ids, ascending, that the relay does not have
+    (§12.4)."""
+
+    ids: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PutChunks:
+    """→ None. Chunks of the last `SealChunks` or `SealAgain`, durable at the relay when this is answered."""
+
+    ids: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +122,9 @@ class CopyRoster:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """→ `Appended`. Segments of any feeds (§11.4): (device, header, summary, body) each."""
+    """→ `Appended`. Segments of any feeds (§11.4)."""
 
-    items: Sequence[tuple[int, bytes, bytes, bytes]]
+    items: Sequence[CopyItem]
 
 
 # Of the person
@@ -137,7 +172,8 @@ class SaveSegment:
 
 @dataclass(frozen=True, slots=True)
 class LoadUnopened:
-    """→ list of (device, seq), ascending, at most `limit`: segments without their content whose epoch is held by now."""
+    """→ list of (device, seq), ascending, at most `limit`: segments without their content whose epoch is held by
+    now."""
 
     limit: int
 
@@ -152,8 +188,51 @@ class SaveOpened:
 
 
 @dataclass(frozen=True, slots=True)
+class SettleUploads:
+    """→ None. Marks whose contents have a record that serves under the account's epoch wait in the outbox, others for
+    an upload. `floor` is the first epoch since which no device was removed (FIL-04)."""
+
+    account: Account
+    floor: int
+
+
+@dataclass(frozen=True, slots=True)
+class SealChunks:
+    """→ `SealedChunks`, or None where no content waits for an upload: the next chunks, in memory until `SaveChunks`."""
+
+    account: Account
+    floor: int
+
+
+@dataclass(frozen=True, slots=True)
+class SaveChunks:
+    """→ None. The chunks of the last `SealChunks` are at the relay."""
+
+    account: Account
+    floor: int
+
+
+@dataclass(frozen=True, slots=True)
+class SealAgain:
+    """→ `SealedChunks`: those of some chunks of a pending segment (by its seq), or of a content (by its root), that this
+    device can make again, in memory
+    until the next action of this kind."""
+
+    account: Account
+    of: Seq | bytes
+    ids: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AllowMissing:
+    """→ None. Chunks of a pending segment are gone here too: it is sent with missing-ok from now on."""
+
+    seq: Seq
+
+
+@dataclass(frozen=True, slots=True)
 class LoadPending:
-    """→ list of `SealedSegment` without an answer, ascending, at most `limit`; bodies only where wanted."""
+    """→ list of `PendingSegment` without an answer, ascending, at most `limit`."""
 
     after: int
     limit: int
@@ -161,8 +240,8 @@ class LoadPending:
 
 @dataclass(frozen=True, slots=True)
 class PackOutbox:
-    """→ list of `Offered`: the first batches of the first class and run that wait, each of about `weight` bytes of records,
-    at most `bodies` of them. Whoever drives packs them (`pack`), at once or side by side."""
+    """→ list of `Offered`: the first batches of the first class and run that wait, each of about `weight` bytes of
+    records, at most `bodies` of them. Whoever drives packs them (`pack`), at once or side by side."""
 
     weight: int
     bodies: int
@@ -175,10 +254,10 @@ class TakePacked:
 
 @dataclass(frozen=True, slots=True)
 class SavePending:
-    """→ None. A sealed segment that carries the first `count` records of the last `TakePacked`."""
+    """→ None. A sealed segment that carries the first `packed.count` records of the last `TakePacked`."""
 
     sealed: SealedSegment
-    count: int
+    packed: Packed
     incarnation: bytes
 
 
@@ -202,7 +281,7 @@ class DropPending:
 
 @dataclass(frozen=True, slots=True)
 class LoadKept:
-    """→ `SealedSegment` at this place of any feed, or None where it is not kept whole."""
+    """→ `PendingSegment` at this place of any feed, or None where it is not kept whole."""
 
     device: int
     seq: int
@@ -216,10 +295,52 @@ class Become:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadStored:
+    """→ list of `StoredChunks` of the contents whose roots lie behind `after`, ascending, at most `limit`."""
+
+    after: bytes
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChunks:
+    """The chunks by which a content would be read, as far as they are known, and the segment that says so. `served`: this
+    device has sealed, opened or proved them."""
+
+    root: bytes
+    device: int
+    seq: int
+    served: bool
+    ids: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CheckRecords:
     """→ how many records of a body this device's store does not have."""
 
     body: Body
+
+
+@dataclass(frozen=True, slots=True)
+class PendingSegment:
+    """A sealed segment without an answer, with the ids of its chunks, and whether some of them may be missing."""
+
+    sealed: SealedSegment
+    chunks: tuple[bytes, ...] = ()
+    missing_ok: bool = False
+
+    def item(self) -> AppendItem:
+        """What of it is appended, or copied."""
+        sealed = self.sealed
+        return AppendItem(sealed.header, sealed.summary, sealed.body, self.chunks, self.missing_ok)
+
+
+@dataclass(frozen=True, slots=True)
+class SealedChunks:
+    """Chunks that were sealed: their sizes by their ids, which ascend, and how many contents end there."""
+
+    sizes: Mapping[bytes, int]
+    contents: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,9 +355,9 @@ class Offered:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """→ None. How far the sync is, for whoever shows it."""
+    """→ None. How far the sync is, for whoever shows it; of an upload, bytes and contents."""
 
-    phase: Literal["reading", "writing", "verifying", "repairing"]
+    phase: Literal["reading", "writing", "uploading", "verifying", "repairing"]
     segments: int
     records: int
 
@@ -252,6 +373,8 @@ Action: TypeAlias = (
     | AppendEntry
     | CopyRoster
     | Copy
+    | Claim
+    | PutChunks
     | NewKit
     | SaveRoster
     | SaveSegment
@@ -259,6 +382,11 @@ Action: TypeAlias = (
     | TakeDecoded
     | LoadUnopened
     | SaveOpened
+    | SettleUploads
+    | SealChunks
+    | SaveChunks
+    | SealAgain
+    | AllowMissing
     | LoadPending
     | PackOutbox
     | TakePacked
@@ -267,6 +395,7 @@ Action: TypeAlias = (
     | DropPending
     | LoadKept
     | Become
+    | LoadStored
     | CheckRecords
     | Progress
 )

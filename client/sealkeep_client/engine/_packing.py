@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from sealkeep_client.engine._packed import Packed
 from sealkeep_client.engine._state import Account
 from sealkeep_client.outgoing import Outgoing
 from sealkeep_protocol.feeds import Feed
-from sealkeep_protocol.padding import MAX_CONTENT, compress
-from sealkeep_protocol.records import MAX_RECORDS, BodyTooLargeError, ConversationKey, RecordIds, encode_body
+from sealkeep_protocol.files import MAX_CHUNKS
+from sealkeep_protocol.padding import compress
+from sealkeep_protocol.records import MAX_RECORDS, BodyTooLargeError, RecordIds, encode_body
 from sealkeep_protocol.segments import (
     MAX_PACKED,
     Position,
@@ -28,25 +29,6 @@ _BODIES: Final = 4  # packed at once
 _AT_ONCE: Final = 1 << 22  # bytes of their records: those that compress to nothing fill a body with megabytes
 _ATTEMPTS: Final = 16  # at most; one is usual
 _GUESSES: Final = 2  # of them, by density alone
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Packed:
-    """The first `count` of the records given, as the content of one body, and what its summary says of them."""
-
-    count: int
-    data: bytes
-    compressed: bool
-    content_length: int
-    times: tuple[int, ...]  # first and last of its messages, or nothing
-    conversations: tuple[ConversationKey, ...]
-    has_marks: bool
-    full: bool  # no more of the records would fit
-
-    @property
-    def fill(self) -> float:
-        """The part of a body that it takes, by its length or by that of its content."""
-        return max(len(self.data) / MAX_PACKED, self.content_length / MAX_CONTENT)
 
 
 class Packer:
@@ -120,9 +102,16 @@ def pack(outgoing: Outgoing, segment_class: SegmentClass) -> Packed:
 
 def _encode(outgoing: Outgoing, count: int, *, compressed: bool) -> Packed | None:
     """The first `count` records, or None where so many are beyond what a body may hold, whatever its length."""
-    contacts, conversations, messages, marks = outgoing.first(count)
+    contacts, conversations, messages, marks, previews = outgoing.first(count)
+    # FIL-05: "A writer MUST put into a body a content record of every content that a message or mark of that body names;
+    # the chunks of the segment (§12.4) are exactly those of the content records in its body, and of their lists."
+    stored = outgoing.stored_of(messages, marks)
+    chunks = {identifier for one in stored for identifier in one.chunks}
+    if len(chunks) > MAX_CHUNKS:
+        return None
+    contents = [one.record for one in stored]
     try:
-        content = encode_body(contacts, conversations, messages, marks)
+        content = encode_body(contacts, conversations, messages, marks, contents=contents, previews=previews)
     except BodyTooLargeError:
         return None
     times = messages.columns.get(4, [])
@@ -135,6 +124,9 @@ def _encode(outgoing: Outgoing, count: int, *, compressed: bool) -> Packed | Non
         conversations=tuple(dict.fromkeys(messages.columns.get(1, []))),
         has_marks=bool(marks),
         full=count < len(outgoing),
+        contents=tuple(contents),
+        chunks=tuple(sorted(chunks)),
+        missing_ok=not all(one.is_complete for one in stored),
     )
 
 
@@ -152,7 +144,7 @@ def seal_records(
     summary = summarize(
         segment_class,
         packed.times,
-        packed.count,
+        packed.records,
         (ids.conversation(key) for key in packed.conversations),
         packed.content_length,
         has_marks=packed.has_marks,
@@ -178,4 +170,5 @@ def seal_records(
         compressed=packed.compressed,
         salt=salt,
         last=last,
+        chunks=packed.chunks,
     )

@@ -11,10 +11,12 @@ from sealkeep_client.engine._state import Account
 from sealkeep_protocol.errors import AuthenticationError, HistoryError, MalformedError, PeerError
 from sealkeep_protocol.feeds import Feed, HeaderIds
 from sealkeep_protocol.padding import MAX_CONTENT
-from sealkeep_protocol.records import Body, decode_body
+from sealkeep_protocol.records import Body, ContentRecord, decode_body
 from sealkeep_protocol.segments import (
     OpenedSegment,
+    SegmentHeader,
     VerifiedHeader,
+    check_chunks,
     check_content,
     check_parts,
     open_segment,
@@ -40,6 +42,10 @@ class Content(Protocol):
     @property
     def newest_epoch(self) -> int:
         """The greatest epoch that a content record of it names, 0 where it has none."""
+
+    @property
+    def contents(self) -> Sequence[ContentRecord]:
+        """Its content records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,8 @@ class CheckedSegment:
                 tables=content.tables,
                 newest_epoch=content.newest_epoch,
             )
-        except MalformedError as error:
+            check_named(header, content.contents)
+        except (MalformedError, AuthenticationError) as error:
             return self.unread(error)
         return ReadSegment(self.feed, self.header, self.summary, self.body, content)
 
@@ -96,6 +103,23 @@ class CheckedSegment:
         if error is not None:
             error.at(device=self.header.header.device, seq=self.header.header.seq)
         return ReadSegment(self.feed, self.header, self.summary, self.body, None, error)
+
+
+def known_chunks(contents: Sequence[ContentRecord]) -> tuple[bytes, ...] | None:
+    """The ids of all chunks that content records name, ascending; None where some stand in a list."""
+    if any(record.pieces is not None for record in contents):
+        return None
+    return tuple(sorted({identifier for record in contents for identifier in record.chunks}))
+
+
+def check_named(header: SegmentHeader, contents: Sequence[ContentRecord]) -> None:
+    """Compare the chunks that a body names with those of its header, where all are known (FIL-15). Raises
+    `AuthenticationError` (`digest`)."""
+    ids = known_chunks(contents)
+    if ids is not None:
+        check_chunks(header, ids)
+    elif header.chunks is None:
+        raise AuthenticationError("digest", "the header names no chunks", device=header.device, seq=header.seq)
 
 
 def verify_item(account: Account, item: PageItem) -> VerifiedHeader:
@@ -110,10 +134,11 @@ def verify_item(account: Account, item: PageItem) -> VerifiedHeader:
 
 
 def check_segment(account: Account, item: PageItem, verified: VerifiedHeader, known: HeaderIds) -> Feed:
-    """Take another device's segment, whose header `verify_item` has verified, through the checks of §6.8 up to its content.
+    """Take another device's segment, whose header `verify_item` has verified, through the checks of §6.8 up to its
+    content.
 
-    Returns the feed after it. Raises `PeerError` for a failure up to the hashes of the ciphertexts: nothing may change then
-    (SEG-20). What fails later is its author's fault (`open_checked`).
+    Returns the feed after it. Raises `PeerError` for a failure up to the hashes of the ciphertexts: nothing may change
+    then (SEG-20). What fails later is its author's fault (`open_checked`).
     """
     header = verified.header
     before = account.feed(item.device)
@@ -153,4 +178,5 @@ def open_content(account: Account, verified: VerifiedHeader, summary: bytes, bod
     times = [message.time for message in records.messages]
     counts = records.counts
     check_content(opened, sum(counts.values()), times, header=header, tables=counts, newest_epoch=records.newest_epoch)
+    check_named(header, records.contents)
     return records

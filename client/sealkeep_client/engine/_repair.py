@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import NoReturn
+from typing import Final, NoReturn
 
-from sealkeep_client.answers import Appended, Heads, RelayInfo
+from sealkeep_client.answers import MAX_CLAIMED, Appended, Heads, RelayInfo
 from sealkeep_client.engine._actions import (
+    Claim,
     Copy,
+    CopyItem,
     CopyRoster,
     LoadKept,
     LoadPending,
+    LoadStored,
+    PendingSegment,
     Progress,
     ReadHeads,
     ReadInfo,
@@ -25,12 +29,15 @@ from sealkeep_client.engine._heads import compare_heads
 from sealkeep_client.engine._proof import ask_for_proof
 from sealkeep_client.engine._roster import RemovedError, decode
 from sealkeep_client.engine._session import BATCH, RACES, Session
+from sealkeep_client.engine._uploader import put_again
 from sealkeep_protocol import signed
 from sealkeep_protocol.errors import AuthenticationError, HistoryError, MalformedError, RefusedError
 from sealkeep_protocol.evidence import Contradiction, EvidenceKind
 from sealkeep_protocol.roster import Roster, compose_change
 from sealkeep_protocol.segments import Head, SealedSegment, SegmentHeader, decode_header
 from sealkeep_protocol.statements import verify_receipt
+
+_CONTENTS: Final = 64  # that are looked at in one go
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +110,17 @@ class Repair:
             compare_heads(session, (yield ReadHeads()))
         else:
             entries = yield from self._repair_roster()
+            yield from self._repair_contents()
             missing = yield from self._repair_feeds()
         return Repaired(entries, self._segments, missing, (yield from self._is_stranded(info.incarnation)))
 
     def _is_stranded(self, incarnation: bytes) -> Steps[bool]:
         """Whether a pending segment can neither be sent (SEG-13) nor be replaced (SEG-15)."""
         session = self._session
-        pending: list[SealedSegment] = yield LoadPending(session.account.feed(session.device).seq, 1)
+        pending: list[PendingSegment] = yield LoadPending(session.account.feed(session.device).seq, 1)
         if not pending or self._sent_to == incarnation:
             return False
-        first = session.verify_own(pending[0]).header
+        first = session.verify_own(pending[0].sealed).header
         heads: Heads = yield ReadHeads()
         if any(head.device == session.device and head.seq >= first.seq for head in heads.heads):
             return False  # whoever has read it brought it back
@@ -179,18 +187,34 @@ class Repair:
         count = len(decode(self._entries[number]).digests)
         return [self._recovery_wraps.get(number), *[None] * (count - 1)] if count else []
 
+    # The contents
+
+    def _repair_contents(self) -> Steps[None]:
+        """Bring the chunks back of contents whose bytes are here."""
+        # §12.4: "In a repair (§11.5) a device claims the chunks of all contents whose bytes it has, and puts those that are
+        # missing, before it copies."
+        after = b""
+        while stored := (yield LoadStored(after, _CONTENTS)):
+            for one in stored:
+                ids = sorted(set(one.ids))
+                for start in range(0, len(ids), MAX_CLAIMED):
+                    part = tuple(ids[start : start + MAX_CLAIMED])
+                    missing: list[int] = yield Claim(part)
+                    yield from put_again(self._session.account, one.root, [part[index] for index in missing])
+            after = stored[-1].root
+
     # The feeds
 
     def _repair_feeds(self) -> Steps[tuple[Gap, ...]]:
         heads: Heads = yield ReadHeads()
         feeds = yield from self._compare(heads)
-        batch: list[SealedSegment] = []
+        batch: list[PendingSegment] = []
         moved = True
         while moved:  # a feed goes on when those that it names have come so far
             moved = False
             for device in sorted(feeds.wanted):
-                while (sealed := (yield from self._next_of(feeds, device))) is not None:
-                    batch.append(sealed)
+                while (kept := (yield from self._next_of(feeds, device))) is not None:
+                    batch.append(kept)
                     feeds.there[device] += 1
                     moved = True
                     if len(batch) == BATCH:
@@ -220,35 +244,38 @@ class Repair:
             feeds.wanted[feed.device] = feed.seq if removal is None else min(feed.seq, removal.seq)
         return feeds
 
-    def _next_of(self, feeds: _Feeds, device: int) -> Steps[SealedSegment | None]:
+    def _next_of(self, feeds: _Feeds, device: int) -> Steps[PendingSegment | None]:
         """The next segment that a feed lacks, where it is here and may come now."""
         seq = feeds.there[device] + 1
         if seq > feeds.wanted[device] or device in feeds.missing:
             return None
-        sealed: SealedSegment | None = yield LoadKept(device, seq)
-        if sealed is None:
+        kept: PendingSegment | None = yield LoadKept(device, seq)
+        if kept is None:
             feeds.missing.add(device)
             return None
         # VIE-12: "A client MUST copy a header only after all heads that it names are at the relay."
-        if all(self._is_there(feeds, head) for head in _decoded(sealed).heads):
-            return sealed
+        if all(self._is_there(feeds, head) for head in _decoded(kept.sealed).heads):
+            return kept
         return None
 
     def _is_there(self, feeds: _Feeds, head: Head) -> bool:
         return feeds.there.get(head.device, 0) >= head.seq or self._session.is_beyond_pin(head.device, head.seq)
 
-    def _send(self, batch: Sequence[SealedSegment]) -> Steps[None]:
+    def _send(self, batch: Sequence[PendingSegment]) -> Steps[None]:
         account = self._session.account
         while batch:
-            items = [(_decoded(s).device, s.header, s.summary, s.body) for s in batch]
+            # What is here of its contents was put before; what is not is missing there.
+            items = [
+                CopyItem(_decoded(one.sealed).device, replace(one, missing_ok=bool(one.chunks)).item()) for one in batch
+            ]
             try:
                 answer: Appended = yield Copy(items)
             except RefusedError as refused:
-                self._explain(refused, batch[0])
+                self._explain(refused, batch[0].sealed)
             if not 0 < len(answer.receipts) <= len(batch):
                 raise MalformedError("malformed", "the relay answers copies without receipts")
-            for sealed, statement in zip(batch, answer.receipts, strict=False):
-                verify_receipt(statement, account.id, account.identity, sealed.header_id)
+            for one, statement in zip(batch, answer.receipts, strict=False):
+                verify_receipt(statement, account.id, account.identity, one.sealed.header_id)
             self._segments += len(answer.receipts)
             batch = batch[len(answer.receipts) :]
             yield Progress("repairing", self._segments, 0)

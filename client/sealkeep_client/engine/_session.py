@@ -77,8 +77,8 @@ class Session:
         """Follow the own feed over the segments that wait for an answer."""
         self.tail, self._pending = self.account.feed(self.device), {}
         while batch := (yield LoadPending(self.tail.seq, BATCH)):
-            for sealed in batch:
-                self.extend_tail(sealed)
+            for pending in batch:
+                self.extend_tail(pending.sealed)
 
     def extend_tail(self, sealed: SealedSegment) -> None:
         """Follow the own feed over one more segment."""

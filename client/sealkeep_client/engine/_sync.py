@@ -22,14 +22,15 @@ from sealkeep_protocol.types import ObjectId
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
-    """What one sync did: segments and records read and written, segments that could not be read (SEG-22), and how many were
-    kept without their content, because this device does not hold their epoch (SEG-23)."""
+    """What one sync did: segments and records read and written, contents that were uploaded, segments that could not be
+    read (SEG-22), and how many were kept without their content, because this device does not hold their epoch (SEG-23)."""
 
     account: Account
     segments_read: int
     records_read: int
     segments_written: int
     records_written: int
+    contents_written: int
     unreadable: tuple[PeerError, ...]
     unopened: int
     used: int
@@ -92,8 +93,9 @@ class Sync:
             records_read=self._reader.records,
             segments_written=self._writer.segments,
             records_written=self._writer.records,
+            contents_written=self._writer.uploader.contents,
             unreadable=tuple(self._reader.unreadable),
             unopened=self._reader.unopened,
-            used=heads.used + self._writer.bytes,
+            used=heads.used + self._writer.bytes + self._writer.uploader.put,
             allowed=heads.allowed,
         )

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Final
 
-from sealkeep_client.answers import Heads, Page, PageItem
-from sealkeep_client.engine._actions import CheckRecords, Progress, ReadChanges, ReadHeads, ReadRoster, Steps
+from sealkeep_client.answers import MAX_CLAIMED, Heads, Page, PageItem
+from sealkeep_client.engine._actions import (
+    CheckRecords,
+    Claim,
+    LoadStored,
+    Progress,
+    ReadChanges,
+    ReadHeads,
+    ReadRoster,
+    Steps,
+)
 from sealkeep_client.engine._following import judged
 from sealkeep_client.engine._pinned import check_pins_reached
 from sealkeep_client.engine._proof import find_proof
@@ -20,11 +30,14 @@ from sealkeep_protocol.roster import Roster
 from sealkeep_protocol.segments import VerifiedHeader, check_parts
 from sealkeep_protocol.types import ObjectId
 
+_AT_ONCE: Final = 64  # contents
+
 
 @dataclass(frozen=True, slots=True)
 class Verified:
     """What was read again and holds: roster entries, segments, records, bytes; what its author made unreadable, and how
-    many segments are of epochs that this device does not hold."""
+    many segments are of epochs that this device does not hold. `contents` are at the relay by its own word, but for those
+    that stand in the segments `unavailable`, by device and seq."""
 
     entries: int
     segments: int
@@ -32,6 +45,8 @@ class Verified:
     bytes: int
     unreadable: tuple[PeerError, ...]
     unopened: int
+    contents: int = 0
+    unavailable: tuple[tuple[int, int], ...] = ()
 
 
 class Verification:
@@ -45,6 +60,8 @@ class Verification:
         self._seen: dict[tuple[int, int], ObjectId] = {}
         self._segments = self._records = self._bytes = self._unopened = 0
         self._unreadable: list[PeerError] = []
+        self._contents = 0
+        self._unavailable: list[tuple[int, int]] = []
 
     def run(self) -> Steps[Verified]:
         """Raises the first thing that does not hold; nothing on this device changes either way."""
@@ -80,6 +97,7 @@ class Verification:
                 fresh = yield from self._take(fresh, item)
             yield Progress("verifying", self._segments, self._records)
         self._check_complete(fresh)
+        yield from self._check_contents()
         return Verified(
             roster.number + 1,
             self._segments,
@@ -87,6 +105,8 @@ class Verification:
             self._bytes,
             tuple(self._unreadable),
             self._unopened,
+            self._contents,
+            tuple(self._unavailable),
         )
 
     def _take(self, fresh: Account, item: PageItem) -> Steps[Account]:
@@ -122,6 +142,28 @@ class Verification:
         if is_stored and (yield CheckRecords(body)):
             raise HistoryError("missing", "its records are not in this device's vault", **place)
         self._records += sum(body.counts.values())
+
+    def _check_contents(self) -> Steps[None]:
+        """Ask for the chunks of all contents that this device knows of, as a claim tells whether they are there."""
+        after = b""
+        while stored := (yield LoadStored(after, _AT_ONCE)):
+            wanted = sorted({identifier for one in stored for identifier in one.ids})
+            missing: set[bytes] = set()
+            for start in range(0, len(wanted), MAX_CLAIMED):
+                part = tuple(wanted[start : start + MAX_CLAIMED])
+                missing.update(part[index] for index in (yield Claim(part)))
+            for one in stored:
+                if missing.isdisjoint(one.ids):
+                    self._contents += 1
+                    continue
+                # FIL-16: "A client MUST report `missing` … where the relay does not have … a chunk that the client has
+                # itself put, read or proved, …; of another one it shows that the content is not available, names device and
+                # seq of the record, and accuses nobody."
+                if one.served:
+                    raise HistoryError("missing", "the relay lost a file that it had", device=one.device, seq=one.seq)
+                self._unavailable.append((one.device, one.seq))
+            after = stored[-1].root
+            yield Progress("verifying", self._segments, self._records)
 
     def _check_complete(self, fresh: Account) -> None:
         check_pins_reached(fresh, self._account.roster)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from sealkeep_client.answers import Appended, EpochStaleError, Heads
+from sealkeep_client.answers import Appended, ChunksMissingError, EpochStaleError, Heads
 from sealkeep_client.engine._actions import (
     Append,
+    AppendItem,
     DropPending,
     LoadPending,
     Offered,
     PackOutbox,
+    PendingSegment,
     Progress,
     ReadHeads,
     SavePending,
@@ -22,8 +24,10 @@ from sealkeep_client.engine._actions import (
 from sealkeep_client.engine._following import follow_roster
 from sealkeep_client.engine._heads import compare_heads
 from sealkeep_client.engine._own_feed import check_own_feed
-from sealkeep_client.engine._packing import Packed, Packer, seal_records
+from sealkeep_client.engine._packed import Packed
+from sealkeep_client.engine._packing import Packer, seal_records
 from sealkeep_client.engine._session import BATCH, Session
+from sealkeep_client.engine._uploader import Uploader
 from sealkeep_protocol.errors import HistoryError, MalformedError, RefusedError
 from sealkeep_protocol.records import RecordIds
 from sealkeep_protocol.segments import SealedSegment, SegmentClass
@@ -35,8 +39,8 @@ _REFUSALS: Final = 8  # in a row, before a relay is taken to refuse for ever
 class Writer:
     """Writes what waits, and counts it.
 
-    `random` gives fresh bytes; `sent_to` is the relay's incarnation when the segments that still wait for an answer were
-    sealed.
+    `random` gives fresh bytes; `sent_to` is the relay's incarnation when the segments that still wait for an answer
+    were sealed.
     """
 
     def __init__(
@@ -47,35 +51,51 @@ class Writer:
         self._random = random
         self._sent_to = sent_to
         self._packer = Packer()
+        self.uploader = Uploader(session)
+        self._put_again: set[bytes] = set()  # chunks, for the first pending segment
+        self._refusals = 0  # in a row
         self._carried: dict[int, int] = {}  # records by seq, of what this sync sealed
         self.segments = self.records = self.bytes = 0
 
     def write(self, incarnation: bytes) -> Steps[None]:
-        """Send what waits for an answer, then seal and send what waits in the outbox, until nothing waits."""
-        session = self._session
-        refusals = 0
+        """Send what waits for an answer, then seal and send what waits in the outbox, and upload the contents that
+        marks wait for, until nothing waits. What is in the outbox goes before what has to be uploaded first."""
         while True:
-            pending: list[SealedSegment] = yield LoadPending(session.account.feed(session.account.device).seq, BATCH)
+            yield from self.uploader.settle()
+            try:
+                yield from self._write_records(incarnation)
+                while (yield from self.uploader.upload()):
+                    yield from self._write_records(incarnation)
+                return
+            except EpochStaleError as stale:
+                self._refusals += 1
+                if self._refusals > _REFUSALS:
+                    raise HistoryError("refusal", "the relay refuses every segment, whatever the roster") from stale
+                yield from follow_roster(self._session)
+                yield from self._drop(stale)
+
+    def _write_records(self, incarnation: bytes) -> Steps[None]:
+        session = self._session
+        while True:
+            pending: list[PendingSegment] = yield LoadPending(session.account.feed(session.account.device).seq, BATCH)
             if not pending:
                 pending = yield from self._seal(incarnation)
             if not pending:
                 return
             try:
                 yield from self._send(pending)
-                refusals = 0
-            except EpochStaleError as stale:
-                refusals += 1
-                if refusals > _REFUSALS:
-                    raise HistoryError("refusal", "the relay refuses every segment, whatever the roster") from stale
-                yield from follow_roster(session)
-                yield from self._drop(pending[0], stale)
+            except ChunksMissingError as error:
+                yield from self.uploader.put_again(pending[0], error.missing, self._put_again)
+            else:
+                self._put_again.clear()
+                self._refusals = 0
 
-    def _seal(self, incarnation: bytes) -> Steps[list[SealedSegment]]:
+    def _seal(self, incarnation: bytes) -> Steps[list[PendingSegment]]:
         """Seal and persist the next segments of what waits in the outbox."""
         ids = self._ids
         if ids is None or not self._session.account.holds_current:
             return []  # ROS-21
-        batch: list[SealedSegment] = []
+        batch: list[PendingSegment] = []
         self._sent_to = incarnation
         while len(batch) < BATCH:
             packer = self._packer
@@ -93,10 +113,10 @@ class Writer:
                 leaves = leaves or packed.full
                 # SEG-12: "A device MUST persist a signed header with its summary and body before it sends it the first
                 # time, and send it again only identically, until it has a receipt or a refusal."
-                yield SavePending(sealed, packed.count, incarnation)
+                yield SavePending(sealed, packed, incarnation)
                 self._session.extend_tail(sealed)
                 self._carried[sealed.seq] = packed.count
-                batch.append(sealed)
+                batch.append(PendingSegment(sealed, packed.chunks, packed.missing_ok))
         return batch
 
     def _seal_one(self, packed: Packed, segment_class: SegmentClass, ids: RecordIds, *, last: bool) -> SealedSegment:
@@ -110,34 +130,35 @@ class Writer:
             last=last,
         )
 
-    def _send(self, pending: Sequence[SealedSegment]) -> Steps[None]:
+    def _send(self, pending: Sequence[PendingSegment]) -> Steps[None]:
         session = self._session
-        # SEG-13: "A device that has seen a newer epoch than its pending header's MUST send that header alone, never a body
-        # under the older key."
-        if session.verify_own(pending[0]).header.epoch == session.account.roster.epoch:
-            items: list[tuple[bytes, ...]] = [(s.header, s.summary, s.body) for s in pending]
+        first = pending[0].sealed
+        # SEG-13: "A device that has seen a newer epoch than its pending header's MUST send that header alone, never a
+        # body under the older key."
+        if session.verify_own(first).header.epoch == session.account.roster.epoch:
+            items = [one.item() for one in pending]
         else:
-            items = [(pending[0].header,)]
+            items = [AppendItem(first.header)]
         try:
             answer: Appended = yield Append(tuple(items))
-        except EpochStaleError:
+        except (EpochStaleError, ChunksMissingError):
             raise
         except RefusedError as refused:
-            yield from self._explain(refused, pending[0])
+            yield from self._explain(refused, first)
             raise
         if not 0 < len(answer.receipts) <= len(items):
             raise MalformedError("malformed", "the relay answers an append without receipts")
         receipts = []
         account = session.account
         feed = account.feed(account.device)
-        for sealed, statement in zip(pending, answer.receipts, strict=False):
+        for sealed, statement in zip((one.sealed for one in pending), answer.receipts, strict=False):
             receipt = self._verify_receipt(statement, sealed)
             receipts.append((sealed.seq, receipt, statement))
             feed = feed.follow(session.verify_own(sealed), account.roster, session.lookup)
         account = account.with_feed(feed)
         yield Settle(receipts, account)
         session.account = account
-        for sealed in pending[: len(receipts)]:
+        for sealed in (one.sealed for one in pending[: len(receipts)]):
             session.settle(sealed.seq)
             self.records += self._carried.pop(sealed.seq, 0)
             self.bytes += len(sealed.header) + len(sealed.summary) + len(sealed.body)
@@ -152,9 +173,13 @@ class Writer:
             error.at(device=account.device, seq=sealed.seq)
             raise
 
-    def _drop(self, first: SealedSegment, stale: EpochStaleError) -> Steps[None]:
+    def _drop(self, stale: EpochStaleError) -> Steps[None]:
         """Give up the first pending segment, and all after it, for a refusal that holds; their records wait again."""
         session = self._session
+        pending: list[PendingSegment] = yield LoadPending(session.account.feed(session.device).seq, 1)
+        if not pending:
+            raise HistoryError("refusal", "the relay refuses a segment that was not sent") from stale
+        first = pending[0].sealed
         account = session.account
         try:
             refusal = verify_refusal(

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import binascii
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import Final, TypeAlias, TypeVar
 
 import aiohttp
@@ -16,6 +16,7 @@ from sealkeep_client.answers import (
     MAX_ANSWER,
     MAX_ITEM,
     Appended,
+    ChunksMissingError,
     EpochStaleError,
     Heads,
     Page,
@@ -24,6 +25,8 @@ from sealkeep_client.answers import (
     decode_account,
     decode_appended,
     decode_challenge,
+    decode_chunk_ids,
+    decode_claims,
     decode_heads,
     decode_info,
     decode_page_item,
@@ -35,6 +38,7 @@ from sealkeep_client.answers import (
 from sealkeep_client.transport._session import Credentials, Parts
 from sealkeep_protocol import cbor
 from sealkeep_protocol.errors import MalformedError, RefusedError, TransportError, UsageError
+from sealkeep_protocol.files import MAX_CHUNK
 from sealkeep_protocol.hybrid_kem import WRAP_SIZE
 from sealkeep_protocol.sequence import SequenceReader
 from sealkeep_protocol.signed import MAX_SIZE
@@ -44,6 +48,7 @@ from sealkeep_protocol.types import AccountId
 CBOR: Final = "application/cbor"
 SEQUENCE: Final = "application/cbor-seq"
 PROBLEM: Final = "application/problem+json"
+OCTETS: Final = "application/octet-stream"
 
 T = TypeVar("T")
 _Stream: TypeAlias = Callable[[], Iterable[bytes]]
@@ -55,6 +60,7 @@ _LEAST_ENTRY = 256  # bytes; an entry is a good deal longer
 _MAX_PROBLEM = 65_536
 _SLOWEST = 1024  # bytes a second, below which a line counts as broken
 _LONGEST_URL = 256  # §3.7
+_SLICE = 1 << 17  # bytes of a chunk
 _TOKEN_MARGIN = 30.0  # seconds before its end in which a token is not used any more
 
 
@@ -134,15 +140,16 @@ class HttpRelay:
         query = {"from": str(first), "parts": parts, "limit": str(min(limit, PAGE_ITEMS))}
         return await self._page(f"feeds/{device}", query)
 
-    async def append(self, items: Sequence[Sequence[bytes]]) -> Appended:
-        """Append segments: (header, summary, body), or (header,) alone (SEG-13).
+    async def append(self, items: Sequence[Sequence[cbor.Item]]) -> Appended:
+        """Append segments: (header, summary, body, ids of chunks) with True behind where some of those may be missing, or
+        (header,) alone (SEG-13).
 
-        Raises `EpochStaleError` with the refusal where the epoch has moved, otherwise `RefusedError`.
+        Raises `EpochStaleError` with the refusal where the epoch has moved, `ChunksMissingError`, otherwise `RefusedError`.
         """
         answer = await self._answer(
             "POST",
             self._path("segments"),
-            body=lambda: (cbor.encode([*item, []] if len(item) == 3 else list(item)) for item in items),
+            body=lambda: (cbor.encode(list(item)) for item in items),
             media=SEQUENCE,
             authorized=True,
         )
@@ -157,16 +164,49 @@ class HttpRelay:
             media=SEQUENCE,
         )
 
-    async def copy(self, items: Sequence[tuple[int, bytes, bytes, bytes]]) -> Appended:
-        """Copy segments: (device, header, summary, body), of any feeds (§11.4)."""
+    async def copy(self, items: Sequence[Sequence[cbor.Item]]) -> Appended:
+        """Copy segments, of any feeds (§11.4): (device, header, summary, body, ids of chunks) with True behind, as in
+        `append`."""
         answer = await self._answer(
             "POST",
             self._path("copies"),
-            body=lambda: (cbor.encode([*item, []]) for item in items),
+            body=lambda: (cbor.encode(list(item)) for item in items),
             media=SEQUENCE,
             authorized=True,
         )
         return decode_appended(answer)
+
+    # Chunks (§12.4)
+
+    async def claim(self, ids: Sequence[bytes]) -> list[int]:
+        """Claim chunks, at most 1,000 distinct ids, ascending: the indexes of those that the relay does not have."""
+        body = cbor.encode(list(ids))
+        return decode_claims(await self._answer("POST", self._path("claims"), body=body, authorized=True), len(ids))
+
+    async def put_chunk(self, identifier: bytes, chunk: bytes) -> None:
+        """Put a chunk; it is durable when this returns."""
+        await self._answer(
+            "PUT",
+            self._path(f"chunks/{identifier.hex()}"),
+            body=lambda: _slices(chunk),
+            media=OCTETS,
+            headers={"Content-Length": str(len(chunk))},
+            authorized=True,
+        )
+
+    async def chunk(self, identifier: bytes) -> bytes:
+        """The bytes that the relay has for a chunk; nothing of them is verified."""
+        async with self._request("GET", self._path(f"chunks/{identifier.hex()}"), authorized=True) as response:
+            _expect_media(response, OCTETS)
+            data = await self._read(response, MAX_CHUNK)
+        if response.content_length is not None and len(data) < response.content_length:
+            raise TransportError("the relay's answer was cut short")
+        return data
+
+    async def chunk_ids(self, device: int, seq: int) -> tuple[bytes, ...]:
+        """The ids of the chunks that came with a segment."""
+        path = self._path(f"feeds/{device}/{seq}/chunks")
+        return decode_chunk_ids(await self._answer("GET", path, authorized=True))
 
     # What has a type of its own (`HttpMailbox`)
 
@@ -345,6 +385,8 @@ class HttpRelay:
         problem = decode_problem(response.status, body, response.headers.get("Retry-After", ""))
         if problem.error.code == "epoch-stale":
             raise EpochStaleError(_base64(problem.refusal), status=response.status)
+        if problem.error.code == "chunks-missing":
+            raise ChunksMissingError(problem.missing, status=response.status)
         raise problem.error
 
     async def _bearer(self) -> str:
@@ -387,6 +429,12 @@ def _entry(item: cbor.Item) -> bytes:
     if not isinstance(item, bytes):
         raise MalformedError("malformed", "a roster entry is a byte string")
     return item
+
+
+def _slices(data: bytes) -> Iterator[bytes]:
+    """Parts of a body: a slow line is given its time for each."""
+    view = memoryview(data)
+    return (bytes(view[start : start + _SLICE]) for start in range(0, len(data), _SLICE))
 
 
 def _etag(value: str) -> int:

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 from sealkeep_client.engine import (
     Append,
     AppendEntry,
+    AppendItem,
+    Claim,
     Copy,
     CopyRoster,
     ReadChanges,
@@ -18,6 +20,7 @@ from sealkeep_client.engine import (
     Steps,
 )
 from sealkeep_client.transport import HttpRelay
+from sealkeep_protocol import cbor
 from sealkeep_protocol.errors import SealkeepError
 from sealkeep_protocol.types import AccountId
 
@@ -40,14 +43,24 @@ async def ask(relay: HttpRelay, account: AccountId, action: object) -> Any:
         case ReadFeed():
             return await relay.feed(action.device, action.first, parts="bodies" if action.bodies else "headers")
         case Append():
-            return await relay.append(action.items)
+            return await relay.append([_item(item) for item in action.items])
         case AppendEntry():
             return await relay.append_roster(account, action.head, action.entry, action.wraps)
         case CopyRoster():
             return await relay.copy_roster(account, action.items)
         case Copy():
-            return await relay.copy(action.items)
+            return await relay.copy([[item.device, *_item(item.segment)] for item in action.items])
+        case Claim():
+            return await relay.claim(action.ids)
     raise TypeError(f"no question to a relay: {type(action).__name__}")
+
+
+def _item(item: AppendItem) -> list[cbor.Item]:
+    """A segment as it is appended or copied (spec §8.4)."""
+    if item.summary is None or item.body is None:
+        return [item.header]
+    missing_ok = [True] if item.missing_ok else []
+    return [item.header, item.summary, item.body, list(item.chunks), *missing_ok]
 
 
 async def drive_without_store(relay: HttpRelay, account: AccountId, steps: Steps[T]) -> T:

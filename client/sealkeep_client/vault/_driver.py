@@ -16,6 +16,7 @@ from sealkeep_client.engine import (
     Become,
     NewKit,
     Progress,
+    PutChunks,
     ReadChanges,
     SaveRoster,
     SaveSegment,
@@ -26,6 +27,7 @@ from sealkeep_client.store import Store
 from sealkeep_client.transport import HttpRelay
 from sealkeep_client.vault._asking import ask
 from sealkeep_client.vault._local import Local
+from sealkeep_client.vault._transfers import put_chunks
 from sealkeep_client.workers import Worker
 from sealkeep_protocol.errors import PeerError, SealkeepError, UsageError
 from sealkeep_protocol.keys import KeyRecord
@@ -146,6 +148,9 @@ class Driver:
         match action:
             case ReadChanges():
                 return await self._read_changes(action)
+            case PutChunks():
+                await put_chunks(self._relay, self._local.files.sealed, action.ids)
+                return None
             case NewKit():
                 if self._new_kit is None:
                     raise UsageError("this needs a new recovery kit, and nobody is there to take it")

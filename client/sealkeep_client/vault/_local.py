@@ -14,31 +14,40 @@ from typing import Any, Final
 from sealkeep_client.engine import (
     MAX_LIVE_RECORDS,
     Account,
+    AllowMissing,
     Become,
     CheckRecords,
     Decode,
     DropPending,
     LoadKept,
     LoadPending,
+    LoadStored,
     LoadUnopened,
     Offered,
     Packed,
     PackOutbox,
+    PendingSegment,
     ReadSegment,
     RemovedError,
+    SaveChunks,
     SaveOpened,
     SavePending,
     SaveRoster,
     SaveSegment,
+    SealAgain,
+    SealChunks,
     Session,
     Settle,
+    SettleUploads,
     TakeDecoded,
     TakePacked,
+    known_chunks,
 )
 from sealkeep_client.jobs.contents import DecodedContent
 from sealkeep_client.store import FeedHead, KeptSegment, OutboxBatch, Receipt, Store, UploadClass
 from sealkeep_client.store import Head as StoredHead
 from sealkeep_client.vault._jobs import Jobs
+from sealkeep_client.vault._local_files import LocalFiles
 from sealkeep_client.workers import Worker
 from sealkeep_protocol import cbor
 from sealkeep_protocol.errors import PeerError, StoreError
@@ -65,6 +74,8 @@ class Local:
         self.clock = HybridClock(self._get_number("clock"))
         self._jobs = Jobs(Worker(enabled=False))
         self._batch: OutboxBatch | None = None
+        self._floor = 1
+        self.files = LocalFiles(store)
         if 1 in self.account.epochs:
             store.ids = RecordIds(self.account.epochs[1].record_id_key)
 
@@ -72,6 +83,7 @@ class Local:
         """Begin with steps of the engine; what others left undone is forgotten."""
         self._jobs = Jobs(worker)
         self._batch = None
+        self.files.forget()
 
     # What is kept under a name
 
@@ -161,6 +173,17 @@ class Local:
                 return self.store.sync.unopened(action.limit)
             case SaveOpened():
                 return self._save_opened(action)
+            case SettleUploads():
+                self._floor = action.floor
+                return self.store.uploads.settle(action.account.roster.epoch, action.floor)
+            case SealChunks():
+                return self.files.seal(action)
+            case SaveChunks():
+                return self.files.save(action.account, action.floor)
+            case SealAgain():
+                return self.files.seal_again(action)
+            case AllowMissing():
+                return self.store.outbox.allow_missing(action.seq)
             case LoadPending():
                 return self._load_pending(action)
             case PackOutbox():
@@ -175,6 +198,8 @@ class Local:
                 return self.store.outbox.refuse(action.seq, action.header_id, action.statement)
             case LoadKept():
                 return self._load_kept(action)
+            case LoadStored():
+                return self.files.load_stored(self.account, action)
             case Become():
                 return self._become(action.account)
             case CheckRecords():
@@ -218,7 +243,10 @@ class Local:
         if segment is not None:
             self._save_feed(account, segment.feed)
             header = segment.header.header
-            kept = KeptSegment(header.device, header.seq, segment.header.data, segment.summary, segment.body)
+            chunks: tuple[bytes, ...] | None = ()
+            if header.chunks is not None:
+                chunks = None if segment.content is None else known_chunks(segment.content.contents)
+            kept = KeptSegment(header.device, header.seq, segment.header.data, segment.summary, segment.body, chunks)
             self.store.kept.add(kept)
             if segment.is_unopened:
                 self.store.sync.add_unopened(header.device, header.seq, header.epoch)
@@ -228,7 +256,7 @@ class Local:
     def _save_records(self, segment: ReadSegment) -> None:
         if segment.unreadable is not None:
             self._note_unreadable(segment.header.header, segment.unreadable)
-        content = segment.content
+        content, header = segment.content, segment.header.header
         if not isinstance(content, DecodedContent):
             return
         self.store.put(
@@ -238,9 +266,11 @@ class Local:
             conversations=content.conversations,
             upload=None,
         )
+        self.store.records.put(header.device, header.seq, content.contents)
+        self.store.previews.put(header.device, header.seq, content.previews)
         if content.unknown_ids is not None:
             self.store.put_unknown(content.unknown, ids=content.unknown_ids)
-        self._note_seen(segment.header.header.device, [*content.times, *(stamp >> 16 for stamp in content.stamps)])
+        self._note_seen(header.device, [*content.times, *(stamp >> 16 for stamp in content.stamps)])
         if content.stamps:
             for stamp in content.stamps:
                 self.clock.observe(stamp, self.now())
@@ -256,8 +286,8 @@ class Local:
         self.store.sync.put_feed(FeedHead(feed.device, feed.seq, feed.head, feed.roster, epoch, heads))
         self.store.sync.add_headers(feed.device, feed.seq, [feed.head])
 
-    def _load_pending(self, action: LoadPending) -> list[SealedSegment]:
-        found: list[SealedSegment] = []
+    def _load_pending(self, action: LoadPending) -> list[PendingSegment]:
+        found: list[PendingSegment] = []
         for seq in self.store.outbox.pending_seqs():
             if seq <= action.after:
                 continue
@@ -266,7 +296,8 @@ class Local:
             pending = self.store.outbox.pending(seq)
             if pending is not None:
                 identifier = header_identifier(pending.header, self.account.id)
-                found.append(SealedSegment(Seq(seq), identifier, pending.header, pending.summary, pending.body))
+                sealed = SealedSegment(Seq(seq), identifier, pending.header, pending.summary, pending.body)
+                found.append(PendingSegment(sealed, pending.chunks, pending.missing_ok))
         return found
 
     def _pack_outbox(self, action: PackOutbox) -> list[Offered]:
@@ -278,12 +309,20 @@ class Local:
             limit = MAX_LIVE_RECORDS if segment_class is SegmentClass.LIVE else MAX_RECORDS
             found = outbox.batches(waiting.upload, run=waiting.run, limit=limit, weight=action.weight)
             for batch in islice(found, action.bodies):
-                jobs.pack(batch, segment_class)
+                jobs.pack(self._with_contents(batch), segment_class)
                 offers.append(Offered(segment_class, len(batch), batch.outgoing.weight, batch.more))
             if offers:
                 break
             outbox.drop(waiting.upload, waiting.run)  # a tombstone has taken all of it
         return offers
+
+    def _with_contents(self, batch: OutboxBatch) -> OutboxBatch:
+        """The batch with the content records of what its messages and marks name."""
+        roots = batch.outgoing.roots()
+        if not roots:
+            return batch
+        contents = self.files.stored(self.account, roots, self._floor)
+        return replace(batch, outgoing=replace(batch.outgoing, contents=contents))
 
     def _take_packed(self) -> Packed:
         self._batch, packed = self._jobs.packed()
@@ -293,17 +332,28 @@ class Local:
         if self._batch is None:
             raise StoreError("a segment was sealed without records")
         sealed = action.sealed
-        carried = self._batch.carried(action.count)
-        self.store.outbox.add_pending(sealed.seq, sealed.header, sealed.summary, sealed.body, carried)
+        packed = action.packed
+        self.store.outbox.add_pending(
+            sealed.seq,
+            sealed.header,
+            sealed.summary,
+            sealed.body,
+            self._batch.carried(packed.count),
+            chunks=packed.chunks,
+            missing_ok=packed.missing_ok,
+            contents=packed.contents,
+        )
         self.put("sent-to", action.incarnation)
         self._batch = None
 
-    def _load_kept(self, action: LoadKept) -> SealedSegment | None:
+    def _load_kept(self, action: LoadKept) -> PendingSegment | None:
         kept = self.store.kept.whole(action.device, action.seq)
-        if kept is None:
+        if kept is None or kept.chunks is None:
             return None
         identifier = header_identifier(kept.header, self.account.id)
-        return SealedSegment(Seq(kept.seq), identifier, kept.header, kept.summary, kept.body)
+        return PendingSegment(
+            SealedSegment(Seq(kept.seq), identifier, kept.header, kept.summary, kept.body), kept.chunks
+        )
 
     def _become(self, account: Account) -> None:
         """Be another device of the account from this transaction on."""
@@ -321,6 +371,7 @@ class Local:
         receipts = [Receipt(seq, receipt.header_id, receipt.position) for seq, receipt, _ in action.receipts]
         for receipt in receipts:
             self.store.kept.take_pending(action.account.device, receipt.seq)
+            self.store.settle_contents(action.account.device, receipt.seq)
         self.store.outbox.settle(receipts)
         feed = action.account.feed(action.account.device)
         first = int(receipts[0].seq)
@@ -337,6 +388,11 @@ _LOCAL: Final = (
     TakeDecoded,
     LoadUnopened,
     SaveOpened,
+    SettleUploads,
+    SealChunks,
+    SaveChunks,
+    SealAgain,
+    AllowMissing,
     LoadPending,
     PackOutbox,
     TakePacked,
@@ -344,6 +400,7 @@ _LOCAL: Final = (
     Settle,
     DropPending,
     LoadKept,
+    LoadStored,
     Become,
     CheckRecords,
 )
@@ -351,6 +408,7 @@ _CLASSES: Final = {
     UploadClass.LIVE: SegmentClass.LIVE,
     UploadClass.FRONT: SegmentClass.FRONT,
     UploadClass.HISTORY: SegmentClass.HISTORY,
+    UploadClass.PREVIEW: SegmentClass.PREVIEW,
 }
 
 

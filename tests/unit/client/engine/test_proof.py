@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from sealkeep_client.engine import Append, ReadChanges, ReadFeed, ReadHeads, ReadInfo, ReadRoster
+from sealkeep_client.engine import Append, AppendItem, ReadChanges, ReadFeed, ReadHeads, ReadInfo, ReadRoster
 from sealkeep_protocol.errors import HistoryError, PeerError, TransportError
 from sealkeep_protocol.evidence import Evidence, Finding, Place, verify_evidence
 from sealkeep_protocol.records import Message, encode_body
@@ -146,12 +146,14 @@ def test_a_refused_segment_that_is_shown(world: World) -> None:
     """VIE-03, SEG-15: the relay's own word is against it."""
     made, relay, phone, _ = world
     phone.write("two")
-    taken: list[tuple[bytes, ...]] = []
+    taken: list[AppendItem] = []
     relay.before(Append, lambda action: (taken.extend(action.items), made.change(device(1))))
     phone.sync()
     [refused] = phone.kept.refusals
-    header, summary, body = taken[0]
-    sealed = SealedSegment(phone.account.feed(1).seq, refused, header, summary, body)
+    item = taken[0]
+    assert item.summary is not None
+    assert item.body is not None
+    sealed = SealedSegment(phone.account.feed(1).seq, refused, item.header, item.summary, item.body)
     relay.log[-1] = replace(relay.log[-1], segment=sealed, position=relay.log[-1].position + 1)
     relay.spoil(ReadHeads, heads(lambda known: known | {1: Head(DeviceId(1), sealed.seq, phone.account.feed(1).head)}))
     with pytest.raises(HistoryError) as caught:

@@ -8,7 +8,18 @@ from typing import NamedTuple
 import pytest
 
 from sealkeep_client.answers import Appended
-from sealkeep_client.engine import Copy, LoadKept, LoadPending, Progress, ReadHeads, Repair, Repaired, Session
+from sealkeep_client.engine import (
+    Copy,
+    LoadKept,
+    LoadPending,
+    LoadStored,
+    PendingSegment,
+    Progress,
+    ReadHeads,
+    Repair,
+    Repaired,
+    Session,
+)
 from sealkeep_protocol.errors import HistoryError, MalformedError
 from sealkeep_protocol.segments import Head, SealedSegment
 from sealkeep_protocol.types import DeviceId, ObjectId, Seq
@@ -32,8 +43,8 @@ class World(NamedTuple):
         """The receipts of an honest relay."""
         by_header = {segment.header: segment for segment in self.lost}
         return [
-            self.relay.made.receipt(self.made, by_header[header], 200 + place)
-            for place, (_, header, _, _) in enumerate(action.items)
+            self.relay.made.receipt(self.made, by_header[item.segment.header], 200 + place)
+            for place, item in enumerate(action.items)
         ]
 
     def repair(self, answer: Answer) -> Repaired:
@@ -53,10 +64,10 @@ class World(NamedTuple):
                 action = steps.send(said)
                 match action:
                     case LoadKept():
-                        said = self.made.segments[action.device][action.seq - 1]
+                        said = PendingSegment(self.made.segments[action.device][action.seq - 1])
                     case Copy():
                         said = answer(action)
-                    case LoadPending():
+                    case LoadPending() | LoadStored():
                         said = []
                     case Progress():
                         said = None

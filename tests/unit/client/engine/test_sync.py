@@ -10,6 +10,7 @@ import pytest
 from sealkeep_client.answers import Appended
 from sealkeep_client.engine import (
     Append,
+    AppendItem,
     ReadChanges,
     ReadFeed,
     ReadHeads,
@@ -155,7 +156,7 @@ def test_a_header_is_kept_before_it_is_sent_and_sent_again_as_it_was(world: Worl
 
     def nothing(action: Append) -> None:
         (sealed, _, _) = phone.kept.pending[-1]
-        assert (sealed.header, sealed.summary, sealed.body) == action.items[-1]
+        assert AppendItem(sealed.header, sealed.summary, sealed.body) == action.items[-1]
         raise TransportError("the relay cannot be reached")
 
     relay.before(Append, nothing)
@@ -227,7 +228,7 @@ def test_a_lost_answer_about_a_prefix(world: World) -> None:
 
 def _take_two(relay: MemoryRelay, author: Device, action: Append) -> None:
     for item in action.items[:2]:
-        relay._take(author.number, *item)
+        relay._take(author.number, item)
     raise TransportError("the connection to the relay broke")
 
 
@@ -280,8 +281,8 @@ def test_an_older_epoch_goes_out_as_its_header_alone(world: World) -> None:
     relay.asked.clear()
     phone.sync()
     appends = [action for action in relay.asked if isinstance(action, Append)]
-    assert [len(item) for item in appends[0].items] == [1]
-    assert all(len(item) == 3 for action in appends[1:] for item in action.items)
+    assert [item.body for item in appends[0].items] == [None]
+    assert all(item.body is not None for action in appends[1:] for item in action.items)
     assert len(phone.kept.refusals) == 1
     assert converge(phone, tablet)
 
@@ -299,7 +300,7 @@ def test_a_lost_answer_and_rotations_look_like_no_fork(world: World, taken: int,
 
     def some(action: Append) -> None:
         for item in action.items[:taken]:
-            relay._take(1, *item)
+            relay._take(1, item)
         raise TransportError("the connection to the relay broke")
 
     relay.before(Append, some)

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
 
-from sealkeep_client.answers import EpochStaleError, Page
+from sealkeep_client.answers import ChunksMissingError, EpochStaleError, Page
 from sealkeep_client.transport import PAGE_ITEMS, Credentials, HttpRelay, check_url
 from sealkeep_protocol import cbor
 from sealkeep_protocol.errors import (
@@ -25,6 +25,8 @@ from sealkeep_protocol.errors import (
     TransportError,
     UsageError,
 )
+from sealkeep_protocol.files import MAX_CHUNK
+from sealkeep_protocol.primitives import sha256
 from sealkeep_protocol.problems import PROBLEMS
 from sealkeep_protocol.roster import Signer
 from sealkeep_protocol.statements import Challenge
@@ -191,7 +193,7 @@ async def test_entries_and_genesis_are_sent(server: Server, line: HttpRelay) -> 
 
 
 async def test_segments_are_streamed(server: Server, line: HttpRelay) -> None:
-    """SEG-13: a header may go alone."""
+    """SEG-13: a header may go alone; otherwise the ids of chunks go along, and that some may be missing."""
     seen: list[bytes] = []
 
     async def take(request: web.Request) -> web.Response:
@@ -200,8 +202,8 @@ async def test_segments_are_streamed(server: Server, line: HttpRelay) -> None:
         return answer({1: 2, 2: [b"receipt"]})
 
     server.on("segments", take)
-    assert (await line.append([(b"h", b"s", b"b"), (b"h2",)])).receipts == (b"receipt",)
-    assert seen == [cbor.encode([b"h", b"s", b"b", []]) + cbor.encode([b"h2"])]
+    assert (await line.append([(b"h", b"s", b"b", [b"1"], True), (b"h2",)])).receipts == (b"receipt",)
+    assert seen == [cbor.encode([b"h", b"s", b"b", [b"1"], True]) + cbor.encode([b"h2"])]
 
 
 # Answers that are none
@@ -474,7 +476,7 @@ async def test_a_slow_upload_that_goes_on_is_waited_for(server: Server, clock: C
         return answer({1: 1, 2: []})
 
     server.on("segments", take)
-    assert (await relay.append([(b"h", bytes(2048), bytes(262_144))] * 24)).last == 1
+    assert (await relay.append([(b"h", bytes(2048), bytes(262_144), [])] * 24)).last == 1
     await relay.close()
 
 
@@ -696,3 +698,55 @@ async def test_cookies_are_forgotten(server: Server, clock: Clock) -> None:
     finally:
         await relay.close()
     assert [request.headers.get("Cookie") for request in server.asked] == [None, None]
+
+
+# Chunks
+
+
+async def test_chunks_are_claimed_put_and_read(server: Server, line: HttpRelay) -> None:
+    chunk, identifier = bytes(300_000), sha256(bytes(300_000))
+    seen: list[tuple[str, bytes, int | None]] = []
+
+    async def take(request: web.Request) -> web.Response:
+        seen.append((request.content_type, await request.read(), request.content_length))
+        return answer({}, status=201)
+
+    server.on(identifier.hex(), take)
+    await line.put_chunk(identifier, chunk)
+    assert seen == [("application/octet-stream", chunk, len(chunk))]  # its length said before, whatever it is cut into
+    give = web.Response(body=chunk, content_type="application/octet-stream")
+    server.on(identifier.hex(), give)
+    assert await line.chunk(identifier) == chunk
+    server.on("claims", answer({1: [0, 2], 2: 3600}))
+    assert await line.claim([bytes(32), b"\1" * 32, b"\2" * 32]) == [0, 2]
+    server.on("chunks", answer([bytes(32), b"\1" * 32]))
+    assert await line.chunk_ids(2, 5) == (bytes(32), b"\1" * 32)
+
+
+@pytest.mark.parametrize("indexes", [[3], [0, 0], [1, 0], [-1], ["0"], [None], 0])
+async def test_claims_that_say_what_cannot_be(server: Server, line: HttpRelay, indexes: Any) -> None:
+    server.on("claims", answer({1: indexes, 2: 3600}))
+    with pytest.raises(MalformedError):
+        await line.claim([bytes(32), b"\1" * 32, b"\2" * 32])
+
+
+async def test_a_chunk_of_any_length_is_not_read(server: Server, line: HttpRelay) -> None:
+    """A relay cannot fill this device's memory."""
+    body = bytes(MAX_CHUNK + 1)
+    server.on(bytes(32).hex(), web.Response(body=body, content_type="application/octet-stream"))
+    with pytest.raises(MalformedError, match="exceeds"):
+        await line.chunk(bytes(32))
+
+
+@pytest.mark.parametrize(
+    ("missing", "known"),
+    [(["ab" * 32], 1), (["ab" * 32] * 2, 1), ([], 0), (None, 0), (["AB" * 32], None), (["ab"], None)],
+)
+async def test_missing_chunks_are_named(server: Server, line: HttpRelay, missing: Any, known: int | None) -> None:
+    problem = {"type": "urn:sealkeep:problem:chunks-missing", "code": "chunks-missing", "title": "", "status": 409}
+    body = json.dumps({**problem, "missing": missing}).encode()
+    server.on("segments", web.Response(body=body, status=409, content_type="application/problem+json"))
+    with pytest.raises(MalformedError if known is None else ChunksMissingError) as caught:
+        await line.append([(b"h", b"s", b"b", [])])
+    if isinstance(caught.value, ChunksMissingError):
+        assert len(caught.value.missing) == known

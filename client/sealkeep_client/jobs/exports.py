@@ -14,8 +14,9 @@ _BATCH: Final = 4_000
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ReadBatch:
-    """A stretch of all exports; `done` of `total` bytes are read with it."""
+    """A stretch of all exports, from that with the number `export`; `done` of `total` bytes are read with it."""
 
+    export: int
     contacts: Sequence[Contact]
     conversations: Sequence[Conversation]
     messages: MessageColumns
@@ -30,9 +31,10 @@ class ReadBatch:
 def read_exports(exports: Exports, ids: RecordIds) -> Iterator[ReadBatch]:
     """Read exports. Touches nothing else, so that a worker can do it. Raises `SourceError`."""
     total, done = sum(export.size for export in exports), 0
-    for export in exports:
+    for number, export in enumerate(exports):
         for batch in export.batches(_BATCH):
             yield ReadBatch(
+                number,
                 batch.contacts,
                 batch.conversations,
                 batch.messages if isinstance(batch.messages, MessageColumns) else MessageColumns.of(batch.messages),

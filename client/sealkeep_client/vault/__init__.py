@@ -1,5 +1,6 @@
 """The vault: the public face of the SDK."""
 
+from sealkeep_client.vault._attachment_file import AttachmentFile
 from sealkeep_client.vault._device_types import DeviceInfo, KitInfo, KitReport, MembershipChange, RosterChange
 from sealkeep_client.vault._sync_vault import SyncVault
 from sealkeep_client.vault._types import (
@@ -8,6 +9,8 @@ from sealkeep_client.vault._types import (
     Checkpoint,
     Draft,
     Enrolled,
+    ExportReport,
+    FileEntry,
     ImportReport,
     LinkCode,
     Linked,
@@ -26,12 +29,15 @@ from sealkeep_client.vault._types import (
 from sealkeep_client.vault._vault import Vault
 
 __all__ = [
+    "AttachmentFile",
     "Change",
     "Chat",
     "Checkpoint",
     "DeviceInfo",
     "Draft",
     "Enrolled",
+    "ExportReport",
+    "FileEntry",
     "ImportReport",
     "KitInfo",
     "KitReport",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ def check_format(format: str) -> None:
         raise UsageError("an export is jsonl or html")
 
 
-def export(store: Store, out: Path, format: str, report: Callable[[Progress], None]) -> int:
-    """Write everything to a file, whole or not at all; `-` is standard output. Returns the number of records.
+def export(store: Store, out: Path, format: str, report: Callable[[Progress], None], files: Mapping[bytes, str]) -> int:
+    """Write everything to a file, whole or not at all; `-` is standard output. Returns the number of records. `files` are
+    those that were written beside it, relative to it, by the roots of their contents.
 
     Raises `StoreError` where the file cannot be written.
     """
@@ -37,7 +38,7 @@ def export(store: Store, out: Path, format: str, report: Callable[[Progress], No
             yield entry
 
     with exporting.output(str(out)) as file:
-        _WRITERS[format](counted(), file, ids=store.ids)
+        _WRITERS[format](counted(), file, ids=store.ids, files=files)
     return records
 
 

@@ -11,6 +11,8 @@ from sealkeep_client.vault._shown import Shown, show_chat
 from sealkeep_client.vault._types import Chat, Record
 
 _HITS: Final = 50
+_ID: Final = 16  # bytes
+_LIKE: Final = 8  # records
 
 
 class Reading:
@@ -43,6 +45,18 @@ class Reading:
 
     async def record(self, identifier: bytes) -> Record | None:
         return await self._core.in_store(lambda: self._shown.find(identifier))
+
+    async def records_like(self, beginning: str) -> list[Record]:
+        low, high = beginning.ljust(2 * _ID, "0"), beginning.ljust(2 * _ID, "f")
+        try:
+            first, last = bytes.fromhex(low), bytes.fromhex(high)
+        except ValueError:
+            return []
+        if len(first) != _ID:
+            return []
+        return await self._core.in_store(
+            lambda: self._shown.records(self._core.store.views.between(first, last, _LIKE))
+        )
 
     async def search(self, words: str, *, chat: Chat | None, limit: int | None) -> AsyncIterator[Record]:
         views = self._core.store.views

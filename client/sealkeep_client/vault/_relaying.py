@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
 from sealkeep_client.engine import Sync, SyncReport, Verification
+from sealkeep_client.vault._content_reader import ContentReader
 from sealkeep_client.vault._core import Core
 from sealkeep_client.vault._devices import is_closing, locked_by
 from sealkeep_client.vault._repair import Repairing
-from sealkeep_client.vault._types import OnProgress, RepairReport, SyncSummary, VerifyReport
-from sealkeep_protocol.errors import HistoryError
+from sealkeep_client.vault._types import OnProgress, Progress, RepairReport, SyncSummary, VerifyReport
+from sealkeep_protocol.errors import HistoryError, RefusedError
 
 
 class Relaying:
@@ -59,6 +61,7 @@ class Relaying:
             locked_by=locked_by(report.account),
             enrolled=enrolled,
             closing=is_closing(report.account),
+            files_sent=report.contents_written,
         )
 
     async def _sync(self, progress: OnProgress | None, writes: bool) -> SyncReport:
@@ -98,13 +101,40 @@ class Relaying:
         local.put("last-sync", [self._core.sources.now(), report.used, report.allowed])
         local.account = replace(local.account, linked=report.account.linked)
 
-    async def verify(self, *, progress: OnProgress | None) -> VerifyReport:
+    async def verify(self, *, files: bool, progress: OnProgress | None) -> VerifyReport:
         core = self._core
         async with core.exclusive:
             verification = await core.in_store(
                 lambda: Verification(core.local.account, core.local.known, core.local.signed)
             )
             result = await core.drive(verification.run(), progress)
+        unavailable = dict.fromkeys(result.unavailable)
+        read = await self._read_files(unavailable, progress) if files else None
         return VerifyReport(
-            result.entries, result.segments, result.records, result.bytes, result.unreadable, result.unopened
+            result.entries,
+            result.segments,
+            result.records,
+            result.bytes,
+            result.unreadable,
+            result.unopened,
+            result.contents,
+            tuple(unavailable),
+            read,
         )
+
+    async def _read_files(self, unavailable: dict[tuple[int, int], None], progress: OnProgress | None) -> int:
+        """Read all files from the relay; returns their bytes, and adds where those are named that are not there."""
+        core, after, done = self._core, b"", 0
+        while roots := await core.in_store(partial(core.store.records.roots, after, 64)):
+            for root in roots:
+                reader = ContentReader(core, root)
+                try:
+                    done += await reader.prove()
+                except RefusedError as refused:
+                    if refused.code != "not-found":
+                        raise
+                    unavailable.update({(known.device, known.seq): None for known in reader.tried})
+                if progress is not None:
+                    progress(Progress("fetching", done))
+            after = roots[-1]
+        return done

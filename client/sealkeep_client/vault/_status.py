@@ -14,6 +14,7 @@ def read_status(core: Core) -> Status:
     account = local.account
     last, used, allowed = local.get("last-sync") or (None, 0, 0)
     conversations, messages = store.views.counts()
+    _, files, file_bytes = store.uploads.count()
     own = account.roster.devices[account.device]
     return Status(
         relay=local.get("relay"),
@@ -32,5 +33,8 @@ def read_status(core: Core) -> Status:
         locked_by=locked_by(account),
         removed_by=None if own.removed_at is None else who(account, account.roster.entry_signers[own.removed_at]),
         closing=is_closing(account),
+        files_waiting=files,
+        file_bytes_waiting=file_bytes,
+        files_damaged=store.media.count_damaged(),
         unreadable=tuple(f"device {device}, seq {seq}: {code}" for device, seq, code in local.get("unreadable") or []),
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, Self, TypeVar
@@ -13,12 +14,15 @@ from typing import Any, Literal, Self, TypeVar
 from sealkeep_client.importers import ImportOptions
 from sealkeep_client.kit import RecoveryKit
 from sealkeep_client.store import Unlock
+from sealkeep_client.vault._attachment_file import AttachmentFile
 from sealkeep_client.vault._device_types import DeviceInfo, KitInfo, MembershipChange, RosterChange
 from sealkeep_client.vault._types import (
     Change,
     Chat,
     Checkpoint,
     Draft,
+    ExportReport,
+    FileEntry,
     ImportReport,
     LinkCode,
     Linked,
@@ -33,7 +37,7 @@ from sealkeep_client.vault._types import (
 )
 from sealkeep_client.vault._vault import Vault
 from sealkeep_protocol.errors import UsageError
-from sealkeep_protocol.records import ConversationType, SourceIdentity
+from sealkeep_protocol.records import Attachment, ConversationType, SourceIdentity
 
 T = TypeVar("T")
 
@@ -119,6 +123,27 @@ async def _leave(manager: AbstractAsyncContextManager[Any]) -> None:
     await manager.__aexit__(None, None, None)
 
 
+class SyncAttachmentFile:
+    """`AttachmentFile` with ordinary calls."""
+
+    def __init__(self, loop: _Loop, file: AttachmentFile) -> None:
+        self._loop = loop
+        self._file = file
+        self.size = file.size
+
+    def read(self, size: int = -1) -> bytes:
+        """See `AttachmentFile.read`."""
+        return self._loop.run(self._file.read(size))
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """See `AttachmentFile.seek`."""
+        return self._loop.run(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        """See `AttachmentFile.tell`."""
+        return self._file.tell()
+
+
 class SyncVault:
     """`Vault` with ordinary calls, for any thread. What it takes, gives and raises is what `Vault` does.
 
@@ -191,9 +216,11 @@ class SyncVault:
         """See `Vault.conversations`."""
         return self._loop.run(self._vault.conversations())
 
-    def append(self, chat: Chat, content: Draft, *, source: SourceIdentity | None = None) -> Record:
+    def append(
+        self, chat: Chat, content: Draft, *, source: SourceIdentity | None = None, files: Sequence[Path] = ()
+    ) -> Record:
         """See `Vault.append`."""
-        return self._loop.run(self._vault.append(chat, content, source=source))
+        return self._loop.run(self._vault.append(chat, content, source=source, files=files))
 
     def uploaded(self, record: Record | bytes, *, timeout: float | None = None) -> None:
         """See `Vault.uploaded`."""
@@ -221,9 +248,41 @@ class SyncVault:
         """See `Vault.import_exports`."""
         return self._loop.run(self._vault.import_exports(paths, options=options, progress=progress))
 
-    def export(self, out: Path, *, format: Literal["jsonl", "html"], progress: OnProgress | None = None) -> int:
+    def export(
+        self,
+        out: Path,
+        *,
+        format: Literal["jsonl", "html"],
+        files: Path | None = None,
+        progress: OnProgress | None = None,
+    ) -> ExportReport:
         """See `Vault.export`."""
-        return self._loop.run(self._vault.export(out, format=format, progress=progress))
+        return self._loop.run(self._vault.export(out, format=format, files=files, progress=progress))
+
+    def attach(self, record: Record | bytes, path: Path, *, progress: OnProgress | None = None) -> Record:
+        """See `Vault.attach`."""
+        return self._loop.run(self._vault.attach(record, path, progress=progress))
+
+    @contextmanager
+    def open_attachment(self, record: Record | bytes, attachment: int | Attachment = 0) -> Iterator[SyncAttachmentFile]:
+        """See `Vault.open_attachment`."""
+        with self._loop.enter(self._opened(record, attachment)) as file:
+            yield SyncAttachmentFile(self._loop, file)
+
+    @asynccontextmanager
+    async def _opened(self, record: Record | bytes, attachment: int | Attachment) -> AsyncIterator[AttachmentFile]:
+        async with await self._vault.open_attachment(record, attachment) as file:
+            yield file
+
+    def save_attachment(
+        self, record: Record | bytes, attachment: int | Attachment, out: Path, *, progress: OnProgress | None = None
+    ) -> int:
+        """See `Vault.save_attachment`."""
+        return self._loop.run(self._vault.save_attachment(record, attachment, out, progress=progress))
+
+    def files(self, chat: Chat | None = None) -> Iterator[FileEntry]:
+        """See `Vault.files`."""
+        return self._loop.iterate(self._vault.files(chat))
 
     def sync(self, *, progress: OnProgress | None = None) -> SyncSummary:
         """See `Vault.sync`."""
@@ -245,9 +304,9 @@ class SyncVault:
         """See `Vault.checkpoint`."""
         return self._loop.run(self._vault.checkpoint(words))
 
-    def verify(self, *, progress: OnProgress | None = None) -> VerifyReport:
+    def verify(self, *, files: bool = False, progress: OnProgress | None = None) -> VerifyReport:
         """See `Vault.verify`."""
-        return self._loop.run(self._vault.verify(progress=progress))
+        return self._loop.run(self._vault.verify(files=files, progress=progress))
 
     def accept(self, code: str, *, confirm: Callable[[Newcomer], bool]) -> Linked:
         """See `Vault.accept`. `confirm` may block: it is called on a thread of its own."""

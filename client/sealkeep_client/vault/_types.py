@@ -64,8 +64,8 @@ class Chat:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A message as it is shown: its id (16 bytes), its view, its place in the order of its conversation, and its author's
-    name as the source or the contact has it (None: the system, or the person whose vault it is)."""
+    """A message as it is shown: its id (16 bytes), its view, its place in the order of its conversation, and its
+    author's name as the source or the contact has it (None: the system, or the person whose vault it is)."""
 
     id: bytes
     view: MessageView
@@ -75,6 +75,18 @@ class Record:
     @property
     def text(self) -> str | None:
         return self.view.message.text
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """A file of a record, by its index among the attachments. `here`: it is on this device, whole and to stay; `stored`: a
+    device has said where the relay has it."""
+
+    record: Record
+    index: int
+    attachment: Attachment
+    here: bool
+    stored: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +101,9 @@ class Change:
 class Progress:
     """How far long work has come. `total` is None where it is not known; the unit is the phase's own."""
 
-    phase: Literal["importing", "reading", "writing", "verifying", "repairing", "exporting"]
+    phase: Literal[
+        "importing", "attaching", "reading", "writing", "uploading", "fetching", "verifying", "repairing", "exporting"
+    ]
     done: int
     total: int | None = None
     records: int = 0
@@ -100,7 +114,8 @@ OnProgress: TypeAlias = Callable[[Progress], None]
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What an import did: messages that were new, changed something or were known; and what could not be taken."""
+    """What an import did: messages that were new, changed something or were known; files that are new here, and such that
+    messages name and the exports do not hold; and what could not be taken."""
 
     exports: int
     added: int
@@ -108,16 +123,31 @@ class ImportReport:
     unchanged: int
     problems: tuple[Problem, ...]
     left_out: tuple[str, ...]
+    files: int = 0
+    file_bytes: int = 0
+    files_missing: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What an export wrote: records, and files with their bytes where they were asked for; `files_missing` nobody could
+    give."""
+
+    records: int
+    files: int = 0
+    file_bytes: int = 0
+    files_missing: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class SyncSummary:
-    """What one sync did: records and segments received and sent, and segments whose author wrote what nobody can read.
+    """What one sync did: records and segments received and sent, files that were brought to the relay, and segments whose
+    author wrote what nobody can read.
 
-    `unopened` segments are kept until this device gets their key. `locked_by` names the device that changed the account's
-    keys and gave this one none that opens: until another device mends that, nothing is sent. `enrolled` is set where this
-    home turned out to be a copy: it goes on under another device number. `closing`: a recovery kit has closed the account,
-    and until 30 days after that an older one can take it back.
+    `unopened` segments are kept until this device gets their key. `locked_by` names the device that changed the
+    account's keys and gave this one none that opens: until another device mends that, nothing is sent. `enrolled` is
+    set where this home turned out to be a copy: it goes on under another device number. `closing`: a recovery kit has
+    closed the account, and until 30 days after that an older one can take it back.
     """
 
     received: int
@@ -129,6 +159,7 @@ class SyncSummary:
     locked_by: str | None = None
     enrolled: Enrolled | None = None
     closing: bool = False
+    files_sent: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +203,9 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The vault at a glance. `waiting` counts records that are not on the relay yet; sizes are bytes, times ms.
+    """The vault at a glance. `waiting` counts records that are not on the relay yet, `files_waiting` files, `files_damaged`
+    such whose bytes on this device are not what was written; sizes are
+    bytes, times ms.
 
     `unopened`, `locked_by` and `closing` are as in `SyncSummary`; `removed_by` names who removed this device from the
     account.
@@ -195,11 +228,19 @@ class Status:
     locked_by: str | None = None
     removed_by: str | None = None
     closing: bool = False
+    files_waiting: int = 0
+    file_bytes_waiting: int = 0
+    files_damaged: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """What `verify` read again from the relay and proved; `unopened` segments it holds, and this device lacks their key."""
+    """What `verify` read again from the relay and proved; `unopened` segments it holds, and this device lacks their
+    key.
+
+    `files` are at the relay by its word, and by their bytes where `file_bytes` of them were read; those that other devices
+    stored in the segments `unavailable`, by device and seq, are not.
+    """
 
     entries: int
     segments: int
@@ -207,6 +248,9 @@ class VerifyReport:
     bytes: int
     unreadable: tuple[PeerError, ...]
     unopened: int = 0
+    files: int = 0
+    unavailable: tuple[tuple[int, int], ...] = ()
+    file_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

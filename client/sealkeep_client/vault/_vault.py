@@ -15,6 +15,7 @@ from sealkeep_client.importers import ImportOptions
 from sealkeep_client.kit import RecoveryKit
 from sealkeep_client.store import Store, Unlock
 from sealkeep_client.transport import HttpRelay
+from sealkeep_client.vault._attachment_file import AttachmentFile
 from sealkeep_client.vault._by_kit import close_account, verify_kit
 from sealkeep_client.vault._checkpoint import checkpoint
 from sealkeep_client.vault._core import Core, Sources
@@ -22,6 +23,8 @@ from sealkeep_client.vault._device_types import DeviceInfo, KitInfo, KitReport, 
 from sealkeep_client.vault._devices import Devices
 from sealkeep_client.vault._driver import StoreThread
 from sealkeep_client.vault._exporting import check_format, export
+from sealkeep_client.vault._files import Files
+from sealkeep_client.vault._files_out import Written, relative_paths
 from sealkeep_client.vault._importing import import_exports
 from sealkeep_client.vault._in_step import InStep
 from sealkeep_client.vault._kits import NewKits
@@ -39,6 +42,8 @@ from sealkeep_client.vault._types import (
     Chat,
     Checkpoint,
     Draft,
+    ExportReport,
+    FileEntry,
     ImportReport,
     LinkCode,
     Linked,
@@ -54,7 +59,7 @@ from sealkeep_client.vault._types import (
 from sealkeep_client.vault._writing import Writing
 from sealkeep_client.workers import Worker
 from sealkeep_protocol.primitives import KEY_SIZE
-from sealkeep_protocol.records import ConversationType, SourceIdentity
+from sealkeep_protocol.records import Attachment, ConversationType, Preview, SourceIdentity
 
 
 def _now_ms() -> int:
@@ -82,7 +87,8 @@ class Vault:
         self._relaying = Relaying(core, Repairing(core))
         self._devices = Devices(core, self._relaying.register)
         self._in_step = InStep(core, self._relaying)
-        self._writing = Writing(core, shown, written=self._in_step.wake)
+        self._files = Files(core, shown, written=self._in_step.wake)
+        self._writing = Writing(core, shown, self._files, written=self._in_step.wake)
         self._closed: asyncio.Task[None] | None = None
 
     # Opening and closing
@@ -273,14 +279,81 @@ class Vault:
         """All conversations, the one with the newest message first."""
         return await self._reading.conversations()
 
-    async def append(self, chat: Chat, content: Draft, *, source: SourceIdentity | None = None) -> Record:
-        """Add a message to a conversation. It is durable on this device when this returns.
+    async def append(
+        self,
+        chat: Chat,
+        content: Draft,
+        *,
+        source: SourceIdentity | None = None,
+        files: Sequence[Path] = (),
+        progress: OnProgress | None = None,
+    ) -> Record:
+        """Add a message to a conversation, with files where some are given. It is durable on this device when this returns.
 
         With `source`, the app's own identifier of the message, the call is idempotent, and an import of the same message
-        adds nothing; without it every call adds one. Raises `UsageError` for content that no record can hold: it is longer
-        than 64 KiB, say.
+        adds nothing; without it every call adds one. A message of kind text that has no text is of the kind of its first
+        file. Raises `UsageError` for content that no record can hold: it is longer than 64 KiB, say.
         """
-        return await self._writing.append(chat, content, source=source)
+        return await self._writing.append(chat, content, source=source, files=files, progress=progress)
+
+    async def attach(
+        self,
+        record: Record | bytes,
+        path: Path,
+        *,
+        name: str | None = None,
+        media_type: str | None = None,
+        role: str | None = None,
+        progress: OnProgress | None = None,
+    ) -> Record:
+        """Add a file to a record that is here. Its bytes are durable on this device when this returns; a sync brings them
+        to the relay, behind the text that waits.
+
+        `name` is the file's own unless given; the media type goes by it, and the role (`photo`, `video`, `audio`, `file`)
+        by the media type. A file that a source named without holding it, of the same name, is found by this. Raises
+        `UsageError` for what is no record of this vault, or no file of at most 8 GiB, and `StoreError` where it cannot be
+        read or there is no room for it.
+        """
+        return await self._files.attach(record, path, name=name, media_type=media_type, role=role, progress=progress)
+
+    async def open_attachment(self, record: Record | bytes, attachment: int | Attachment = 0) -> AttachmentFile:
+        """A file of a record, by its index among the attachments or itself, for reading from anywhere in it.
+
+        Works without the relay where the file is on this device (`here`). Raises `UsageError` where nobody stored it,
+        otherwise as `AttachmentFile.read`.
+        """
+        return await self._files.open(record, attachment)
+
+    async def save_attachment(
+        self,
+        record: Record | bytes,
+        attachment: int | Attachment,
+        out: Path,
+        *,
+        progress: OnProgress | None = None,
+    ) -> int:
+        """Write a file of a record to `out`, which appears whole or not at all; returns its bytes.
+
+        The same call goes on where an earlier one was interrupted. Raises `UsageError` where nobody stored the file or
+        `out` cannot be one, `StoreError` for its disk, otherwise as `AttachmentFile.read`.
+        """
+        return await self._files.save(record, attachment, out, progress)
+
+    def files(self, chat: Chat | None = None) -> AsyncIterator[FileEntry]:
+        """The files of a conversation, or of all, the newest of each first, those too that nobody has stored."""
+        return self._files.entries(chat)
+
+    async def files_of(self, record: Record | bytes) -> list[FileEntry]:
+        """The files of one record."""
+        return await self._files.of(record)
+
+    async def preview(self, attachment: Attachment) -> Preview | None:
+        """A small picture that stands for an attachment, where some device made one: checked, and never the file itself."""
+        return await self._files.preview(attachment)
+
+    async def here(self, attachments: Sequence[Attachment]) -> list[bool]:
+        """Which of some attachments are on this device, whole and to stay."""
+        return await self._files.here(attachments)
 
     async def uploaded(self, record: Record | bytes, *, timeout: float | None = None) -> None:
         """Wait until the relay has a record durably. Syncs itself where no background sync is running.
@@ -298,6 +371,10 @@ class Vault:
     async def record(self, identifier: bytes) -> Record | None:
         """A record by id."""
         return await self._reading.record(identifier)
+
+    async def records_like(self, beginning: str) -> list[Record]:
+        """The records whose id, in hexadecimal, begins so: a few of them where there are many."""
+        return await self._reading.records_like(beginning)
 
     def search(self, words: str, *, chat: Chat | None = None, limit: int | None = None) -> AsyncIterator[Record]:
         """Records whose text holds every word, the newest first. Two Chinese characters are a word like any other."""
@@ -327,17 +404,30 @@ class Vault:
         chosen = options or ImportOptions()
         core = self._core
         with Worker(enabled=core.worker) as worker:  # which also ends when nobody waits for the result any more
-            result = await core.long(lambda report: import_exports(core.store, paths, chosen, report, worker), progress)
+            result = await core.long(lambda report: import_exports(core.local, paths, chosen, report, worker), progress)
         self._in_step.wake()
         return result
 
-    async def export(self, out: Path, *, format: Literal["jsonl", "html"], progress: OnProgress | None = None) -> int:
-        """Write everything to a file, whole or not at all; `-` is standard output. Returns the number of records.
+    async def export(
+        self,
+        out: Path,
+        *,
+        format: Literal["jsonl", "html"],
+        files: Path | None = None,
+        progress: OnProgress | None = None,
+    ) -> ExportReport:
+        """Write everything to a file, whole or not at all; `-` is standard output.
 
-        Raises `UsageError` for another format, `StoreError` where the file cannot be written.
+        With `files`, a directory that is made, the files of all messages are written there first, each once: what is not
+        on this device is fetched. The same call goes on where an earlier one was interrupted. Raises `UsageError` for
+        another format, `StoreError` where something cannot be written, and as `AttachmentFile.read`, but for files that
+        the relay does not have: these are counted.
         """
         check_format(format)
-        return await self._core.long(lambda report: export(self._core.store, out, format, report), progress)
+        written = Written() if files is None else await self._files.write_all(files, progress)
+        paths = {} if files is None else relative_paths(written, files, out)
+        records = await self._core.long(lambda report: export(self._core.store, out, format, report, paths), progress)
+        return ExportReport(records, len(written.names), written.bytes, written.missing)
 
     # The relay
 
@@ -363,9 +453,12 @@ class Vault:
         """
         return self._in_step.background_sync(on_state=on_state, interval=interval, progress=progress)
 
-    async def verify(self, *, progress: OnProgress | None = None) -> VerifyReport:
-        """Read everything again from the relay and prove it against what this device has. Changes nothing."""
-        return await self._relaying.verify(progress=progress)
+    async def verify(self, *, files: bool = False, progress: OnProgress | None = None) -> VerifyReport:
+        """Read everything again from the relay and prove it against what this device has. Changes nothing.
+
+        Of files the relay is asked whether it has them; with `files` they are read, too.
+        """
+        return await self._relaying.verify(files=files, progress=progress)
 
     async def repair(self, *, progress: OnProgress | None = None) -> RepairReport:
         """Bring back to a relay that was restored from a backup what this device still holds of the account.

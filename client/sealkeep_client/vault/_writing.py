@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from sealkeep_client.store import UploadClass
 from sealkeep_client.vault._core import Core
+from sealkeep_client.vault._files import Files, describe, role_of
 from sealkeep_client.vault._shown import Shown, show_chat
-from sealkeep_client.vault._types import Chat, Draft, Record
+from sealkeep_client.vault._types import Chat, Draft, OnProgress, Record
 from sealkeep_protocol.errors import UsageError
 from sealkeep_protocol.records import (
+    Attachment,
+    AttachmentState,
     Conversation,
     ConversationKey,
     ConversationType,
+    Kind,
+    Mark,
+    MarkType,
     Message,
     NativeIdentity,
     SourceIdentity,
@@ -25,9 +32,10 @@ from sealkeep_protocol.records import (
 class Writing:
     """The methods of `Vault` that write; each is described there. `written` is called after a message was added."""
 
-    def __init__(self, core: Core, shown: Shown, written: Callable[[], None]) -> None:
+    def __init__(self, core: Core, shown: Shown, files: Files, written: Callable[[], None]) -> None:
         self._core = core
         self._shown = shown
+        self._files = files
         self._written = written
 
     async def conversation(self, name: str, *, title: str | None, type: ConversationType) -> Chat:
@@ -58,7 +66,21 @@ class Writing:
             raise UsageError("the conversation could not be made")
         return show_chat(found)
 
-    async def append(self, chat: Chat, content: Draft, *, source: SourceIdentity | None) -> Record:
+    async def append(
+        self,
+        chat: Chat,
+        content: Draft,
+        *,
+        source: SourceIdentity | None,
+        files: Sequence[Path],
+        progress: OnProgress | None,
+    ) -> Record:
+        for path in files:
+            attachment = describe(path, await self._files.take_in(path, progress))
+            kind = role_of(attachment.media_type)[1]
+            if content.kind == Kind.TEXT and not content.text and not content.attachments:
+                content = replace(content, kind=kind)
+            content = replace(content, attachments=(*(content.attachments or ()), attachment))
         record = await self._core.in_store(lambda: self._append(chat, content, source))
         self._written()
         return record
@@ -87,7 +109,7 @@ class Writing:
                 text=content.text,
                 ranges=content.ranges,
                 reply_to=content.reply_to,
-                attachments=content.attachments,
+                attachments=_named(content.attachments),
                 details=content.details,
                 extension=content.extension,
             )
@@ -95,11 +117,22 @@ class Writing:
                 message = self._timed_as_before(message)
             with _fitting():
                 encode_body(messages=[message])
-            store.put([message], upload=UploadClass.LIVE)
+            store.put([message], marks=self._stored(message, content), upload=UploadClass.LIVE)
         entry = store.views.message(store.ids.message(message))
         if entry is None:
             raise UsageError("the message could not be added")
         return self._shown.record(entry)
+
+    def _stored(self, message: Message, content: Draft) -> list[Mark]:
+        """What says that files of a message are stored: each by itself, once it is at the relay."""
+        store = self._core.store
+        target = store.ids.message(message)
+        stored = [one for one in content.attachments or () if one.root is not None]
+        for one in stored:
+            root = one.root or b""
+            if not store.media.is_whole(root) and not store.records.has(root):
+                raise UsageError("a file that is to be sent along is not on this device, nor is it known where it is")
+        return [Mark(MarkType.SUPPLEMENT, target, attachments=(one,)) for one in stored]
 
     def _timed_as_before(self, message: Message) -> Message:
         """The message at the time at which it was added first, if it was: the same call says nothing new."""
@@ -109,6 +142,15 @@ class Writing:
             return message
         before = known.view.message
         return replace(message, time=before.time, precision=before.precision, offset=before.offset, rank=before.rank)
+
+
+def _named(attachments: tuple[Attachment, ...] | None) -> tuple[Attachment, ...] | None:
+    """Attachments as the message itself names them: it does not wait for their contents."""
+    if attachments is None:
+        return None
+    return tuple(
+        one if one.root is None else replace(one, state=AttachmentState.NAMED, root=None) for one in attachments
+    )
 
 
 @contextlib.contextmanager

@@ -127,7 +127,7 @@ async def test_what_nobody_can_read_is_reported(person: Person, monkeypatch: pyt
     chat = await phone.conversation("telegram:user:1")
     tablet = await person.recover("tablet")
     with monkeypatch.context() as patch:
-        patch.setattr(packing, "encode_body", lambda *_: b"\xff garbage")
+        patch.setattr(packing, "encode_body", lambda *_, **__: b"\xff garbage")
         await phone.sync()
     await write(phone, chat, "readable")
     await phone.sync()
@@ -148,8 +148,8 @@ async def test_what_a_later_version_wrote_is_kept(person: Person, monkeypatch: p
     await write(phone, chat, "with something new")
     later = Unknown({70: ["a", 1]}, {3: {77: ["of a later version"]}})
 
-    def encode_more(contacts: Any, conversations: Any, messages: Any, marks: Any) -> bytes:
-        return encode_body(contacts, conversations, messages, marks, unknown=later)
+    def encode_more(*tables: Any, **more: Any) -> bytes:
+        return encode_body(*tables, unknown=later, **more)
 
     with monkeypatch.context() as patch:
         patch.setattr(packing, "encode_body", encode_more)

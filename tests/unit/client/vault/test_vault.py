@@ -917,7 +917,7 @@ async def test_import_and_export(person: Person, tmp_path: Path) -> None:
     for form in ("jsonl", "html"):
         for vault in (phone, laptop):
             out = tmp_path / f"{(await vault.status()).device}.{form}"
-            assert await vault.export(out, format=form, progress=told.append) == 3
+            assert (await vault.export(out, format=form, progress=told.append)).records == 3
         assert (tmp_path / f"1.{form}").read_bytes() == (tmp_path / f"2.{form}").read_bytes()
     with pytest.raises(SourceError):
         await phone.import_exports([tmp_path / "nothing"])
@@ -934,7 +934,7 @@ async def test_long_exports_tell_their_progress(person: Person, tmp_path: Path) 
     summary = await phone.sync()
     assert summary.segments_sent == 2
     told: list[Progress] = []
-    assert await phone.export(tmp_path / "out.jsonl", format="jsonl", progress=told.append) == 5_100
+    assert (await phone.export(tmp_path / "out.jsonl", format="jsonl", progress=told.append)).records == 5_100
     await asyncio.sleep(0)
     assert [step.records for step in told] == [1000, 2000, 3000, 4000, 5000]
     laptop = await person.recover()
@@ -983,7 +983,7 @@ def test_threads_share_a_vault(tmp_path: Path, relay: RelayProcess) -> None:
         export = tmp_path / "WhatsApp Chat with Bo.txt"
         export.write_text(EXPORT, encoding="utf-8")
         assert phone.import_exports([export]).added == 3
-        assert phone.export(tmp_path / "out.jsonl", format="jsonl") == 44
+        assert phone.export(tmp_path / "out.jsonl", format="jsonl").records == 44
     with SyncVault.open(tmp_path / "phone", unlock=unlock) as phone:
         assert phone.status().messages == 44
         phone.sync()

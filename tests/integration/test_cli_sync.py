@@ -17,7 +17,7 @@ def test_sync_and_status(phone: Path, relay: RelayProcess, sealkeep: Sealkeep) -
     assert said == (0, "Everything is in step.\n", "")
     [summary] = sealkeep(phone, "sync", "--json").objects
     counts = {"received": 0, "sent": 0, "segments_received": 0, "segments_sent": 0}
-    more = {"unreadable": [], "unopened": 0, "locked_by": None, "enrolled": None, "closing": False}
+    more = {"unreadable": [], "unopened": 0, "locked_by": None, "enrolled": None, "closing": False, "files_sent": 0}
     assert summary == {"type": "sync", **counts, **more}
     [status] = sealkeep(phone, "status", "--json").objects
     assert (status["type"], status["relay"], status["device"], status["waiting"]) == ("status", relay.url, 1, 0)
@@ -90,7 +90,7 @@ def test_unreadable_segments_are_told(
     async def sync(_: Vault, progress: object = None) -> SyncSummary:
         return SyncSummary(1, 2, 1, 1, errors)
 
-    async def verify(_: Vault, progress: object = None) -> VerifyReport:
+    async def verify(_: Vault, *, files: bool, progress: object = None) -> VerifyReport:
         return VerifyReport(1, 2, 3, 4, errors)
 
     monkeypatch.setattr(Vault, "sync", sync)

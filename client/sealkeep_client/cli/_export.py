@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from sealkeep_client.cli._app import App, pass_app
-from sealkeep_client.cli._output import count, print_json
+from sealkeep_client.cli._output import count, print_json, say, size
 from sealkeep_client.cli._progress import progress_bar
 
 
@@ -17,23 +17,48 @@ from sealkeep_client.cli._progress import progress_bar
 @click.option(
     "--format", "format_", type=click.Choice(["jsonl", "html"]), required=True, help="JSON lines, or a page to read."
 )
+@click.option(
+    "--files",
+    is_flag=True,
+    help="Write the files of the messages, too, into a directory beside OUT, named like it with `.files` behind.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Say what was written as one JSON object.")
 @pass_app
-def export_command(app: App, out: Path, format_: Any, as_json: bool) -> None:
+def export_command(app: App, out: Path, format_: Any, files: bool, as_json: bool) -> None:
     """Write everything as JSON lines, or as a page to read.
 
     OUT is a file, written whole or not at all, or `-` for standard output.
     """
-    from sealkeep_client.vault import Vault
+    from sealkeep_client.vault import ExportReport, Vault
 
-    async def write(vault: Vault) -> int:
+    if files and str(out) == "-":
+        raise click.UsageError("--files needs a file for OUT, to put the others beside it")
+    folder = out.with_name(f"{out.name}.files") if files else None
+
+    async def write(vault: Vault) -> ExportReport:
         with progress_bar(quiet=as_json) as progress:
-            return await vault.export(out, format=format_, progress=progress)
+            return await vault.export(out, format=format_, files=folder, progress=progress)
 
-    records = app.with_vault(write)
+    report = app.with_vault(write)
     if str(out) == "-":
         return
     if as_json:
-        print_json({"type": "export", "path": str(out), "format": format_, "records": records})
-    else:
-        click.echo(f"Wrote {count(records, 'message')} to {out}. It is not sealed: keep it where only you can read it.")
+        print_json(
+            {
+                "type": "export",
+                "path": str(out),
+                "format": format_,
+                "records": report.records,
+                "files": report.files,
+                "file_bytes": report.file_bytes,
+                "files_missing": report.files_missing,
+            }
+        )
+        return
+    beside = f", and {count(report.files, 'file')} ({size(report.file_bytes)}) to {folder}" if folder else ""
+    click.echo(
+        f"Wrote {count(report.records, 'message')} to {out}{beside}."
+        " It is not sealed: keep it where only you can read it."
+    )
+    if report.files_missing:
+        say(f"{count(report.files_missing, 'file')} could not be written: the relay does not have them")

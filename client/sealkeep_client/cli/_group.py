@@ -42,6 +42,9 @@ _OWN: Final = {
     "chats": _Own("_read", "List the chats."),
     "show": _Own("_read", "Show the messages of a chat."),
     "search": _Own("_read", "Find messages by words."),
+    "files": _Own("_files", "List the files of messages."),
+    "attach": _Own("_files", "Add files to a message."),
+    "save": _Own("_files", "Write the files of a message out."),
     "export": _Own("_export", "Write everything as JSON lines, or as a page to read."),
 }
 # A plug-in is not loaded to be listed; this is what its package would say.

@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 
 from sealkeep_client.cli._app import App, json_option, pass_app
-from sealkeep_client.cli._output import count, print_json, say
+from sealkeep_client.cli._output import count, print_json, say, size
 from sealkeep_client.cli._progress import progress_bar
 
 _SHOWN: Final = 20
@@ -50,6 +50,9 @@ def import_command(app: App, paths: tuple[Path, ...], date_order: Any, as_json: 
                     for problem in report.problems
                 ],
                 "left_out": list(report.left_out),
+                "files": report.files,
+                "file_bytes": report.file_bytes,
+                "files_missing": report.files_missing,
             }
         )
         return
@@ -58,6 +61,11 @@ def import_command(app: App, paths: tuple[Path, ...], date_order: Any, as_json: 
     if len(report.problems) > _SHOWN:
         say(f"left out: {count(len(report.problems) - _SHOWN)} more places (--json lists all)")
     click.echo(f"{count(report.added, 'new message')} from {count(report.exports, 'export')}{_rest(report)}.")
+    if report.files:
+        click.echo(f"Took in {count(report.files, 'file')} ({size(report.file_bytes)}) with them.")
+    if report.files_missing:
+        named = count(report.files_missing, "file that messages name is", "files that messages name are")
+        click.echo(f"{named} not in the exports; `sealkeep attach` adds what you have elsewhere.")
     if report.left_out:
         click.echo(f"Not kept, because it is no chat: {', '.join(report.left_out)}.")
     if report.problems:

@@ -101,7 +101,7 @@ def show_command(app: App, chat: str, limit: int, before: datetime.datetime | No
     """
 
     async def load(vault: Vault) -> tuple[Chat, list[Record]]:
-        chosen = _choose(await vault.conversations(), chat)
+        chosen = choose(await vault.conversations(), chat)
         pages: list[list[Record]] = []
         missing = limit
         async for page in vault.history(chosen, limit=min(limit, _PAGE)):
@@ -192,7 +192,7 @@ def _name(chat: Chat) -> str:
     return ":".join(part for part in chat.key if part)
 
 
-def _choose(chats: Sequence[Chat], wanted: str) -> Chat:
+def choose(chats: Sequence[Chat], wanted: str) -> Chat:
     """The one chat that a person means. Raises `click.ClickException` where it is none or several."""
     folded = wanted.casefold()
     found: list[Chat] = []

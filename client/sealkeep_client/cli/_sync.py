@@ -65,6 +65,9 @@ def status_command(app: App, as_json: bool) -> None:
                 "chats": status.conversations,
                 "messages": status.messages,
                 "waiting": status.waiting,
+                "files_waiting": status.files_waiting,
+                "file_bytes_waiting": status.file_bytes_waiting,
+                "files_damaged": status.files_damaged,
                 "last_sync": status.last_sync,
                 "relay_used": status.used,
                 "relay_allowed": status.allowed or None,
@@ -78,6 +81,9 @@ def status_command(app: App, as_json: bool) -> None:
         )
         return
     waiting = f"{count(status.waiting, 'record')}; `sealkeep sync` sends them" if status.waiting else "nothing"
+    if status.files_waiting:
+        files = f"{count(status.files_waiting, 'file')} of {size(status.file_bytes_waiting)}"
+        waiting = f"{files}; {waiting}"
     last = "never" if status.last_sync is None else ago(status.last_sync, time.time())
     room = f" of {size(status.allowed)}" if status.allowed else ""
     pairs = [
@@ -96,6 +102,11 @@ def status_command(app: App, as_json: bool) -> None:
     print_pairs(pairs)
     if status.removed_by is not None:
         say(f"this device was removed from the account by “{status.removed_by}”; what is on it can still be read")
+    if status.files_damaged:
+        say(
+            f"{count(status.files_damaged, 'file')} on this device are damaged: what the relay has is fetched from there;"
+            " attach or import again what it does not have"
+        )
     warn_locked(status.unopened, status.locked_by)
     warn_closing(status.closing)
     for line in status.unreadable:
@@ -103,9 +114,10 @@ def status_command(app: App, as_json: bool) -> None:
 
 
 @click.command()
+@click.option("--files", is_flag=True, help="Read all files, too, not only ask whether they are there.")
 @json_option
 @pass_app
-def verify_command(app: App, as_json: bool) -> None:
+def verify_command(app: App, files: bool, as_json: bool) -> None:
     """Read everything from the relay again, and prove it.
 
     Every signature, every chain and every seal is checked against what this device has seen. Nothing is changed.
@@ -113,7 +125,7 @@ def verify_command(app: App, as_json: bool) -> None:
 
     async def prove(vault: Vault) -> VerifyReport:
         with progress_bar(quiet=as_json) as progress:
-            return await vault.verify(progress=progress)
+            return await vault.verify(files=files, progress=progress)
 
     report = app.with_vault(prove)
     if as_json:
@@ -126,13 +138,22 @@ def verify_command(app: App, as_json: bool) -> None:
                 "bytes": report.bytes,
                 "unreadable": [peer_error(error) for error in report.unreadable],
                 "unopened": report.unopened,
+                "files": report.files,
+                "file_bytes": report.file_bytes,
+                "unavailable": [{"device": device, "seq": seq} for device, seq in report.unavailable],
             }
         )
         return
     warn_unreadable(report.unreadable)
+    for device, seq in report.unavailable:
+        say(f"a file that device {device} stored (seq {seq}) is not available at the relay")
     warn_locked(report.unopened, None)
     click.echo(
         f"Verified: {count(report.records, 'record')} in {count(report.segments, 'segment')} ({size(report.bytes)}),"
         f" {count(report.entries, 'roster entry', 'roster entries')}. The relay holds all that this device has seen,"
         " unchanged."
     )
+    if report.files and report.file_bytes is None:
+        click.echo(f"It says to have the {count(report.files, 'file')} of your messages; --files reads them.")
+    elif report.file_bytes is not None:
+        click.echo(f"Read {count(report.files, 'file')} ({size(report.file_bytes)}): all as they were sealed.")

@@ -79,6 +79,7 @@ def tell_sync(summary: SyncSummary, as_json: bool, *, always: bool) -> None:
                     "type": "sync",
                     "received": summary.received,
                     "sent": summary.sent,
+                    "files_sent": summary.files_sent,
                     "segments_received": summary.segments_received,
                     "segments_sent": summary.segments_sent,
                     "unreadable": [peer_error(error) for error in summary.unreadable],
@@ -94,7 +95,8 @@ def tell_sync(summary: SyncSummary, as_json: bool, *, always: bool) -> None:
     warn_locked(summary.unopened, summary.locked_by)
     warn_closing(summary.closing)
     if summary.received or summary.sent:
-        click.echo(f"Received {count(summary.received, 'record')}, sent {count(summary.sent, 'record')}.")
+        files = f" and {count(summary.files_sent, 'file')}" if summary.files_sent else ""
+        click.echo(f"Received {count(summary.received, 'record')}, sent {count(summary.sent, 'record')}{files}.")
     elif always and summary.locked_by is None:
         click.echo("Everything is in step.")
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from sealkeep_client.exporting._html import write_page
 from sealkeep_client.exporting._lines import write_lines
+from sealkeep_client.exporting._names import attachment_name, safe_name
 from sealkeep_client.exporting._output import STDOUT, ByteWriter, output
 
-__all__ = ["STDOUT", "ByteWriter", "output", "write_lines", "write_page"]
+__all__ = ["STDOUT", "ByteWriter", "attachment_name", "output", "safe_name", "write_lines", "write_page"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
+from urllib.parse import quote
 
 from sealkeep_client.exporting import _phrases as say
 from sealkeep_client.exporting._markup import attribute, escape, link, name, rich, safe_link
@@ -36,6 +38,9 @@ _FILES: Final = frozenset(
 )
 CENTRED: Final = frozenset({Kind.POKE, Kind.RECALL, Kind.SERVICE})
 """Kinds that are the app's own lines: they stand in the middle."""
+Files: TypeAlias = Mapping[bytes, str]
+NO_FILES: Final[Files] = MappingProxyType({})
+_PICTURES: Final = (".jpg", ".jpeg", ".png", ".gif", ".webp")
 _NUMBER: Final = re.compile(r"[+-]?\d{1,3}(?:\.\d{1,20})?(?:[eE]-?\d{1,2})?")
 _PREVIEW: Final = 100  # characters
 
@@ -54,8 +59,9 @@ def shown_time(message: Message) -> str:
     return "" if message.precision == Precision.DAYS else f"<time>{clock(civil(message))}</time>"
 
 
-def bubble(view: MessageView, reply: str, names: Names) -> str:
-    """What stands in the bubble of a message; `reply` is HTML of what it answers, or empty."""
+def bubble(view: MessageView, reply: str, names: Names, files: Files = NO_FILES) -> str:
+    """What stands in the bubble of a message; `reply` is HTML of what it answers, or empty; `files` are the files beside
+    the page, by the roots of their contents."""
     message = view.message
     if view.tombstone is not None:
         return f"<em class=gone>🚫 {say.gone(view.tombstone.reason)}</em>{shown_time(message)}"
@@ -63,7 +69,7 @@ def bubble(view: MessageView, reply: str, names: Names) -> str:
     if message.kind == Kind.TEXT and not is_rich:
         return f"{reply}{_text(message)}{_flags(view)}{shown_time(message)}"
     parts = [_forwarded(message), reply]
-    parts += [_attachment(one, message) for one in _worth_showing(message)]
+    parts += [_attachment(one, message, files) for one in _worth_showing(message)]
     parts.append(_special(message))
     parts.append(_text(message))
     parts.append(_history(view.history))
@@ -157,7 +163,7 @@ def _worth_showing(message: Message) -> Sequence[Attachment]:
     return [one for one in found if one.role != "thumbnail"] or found
 
 
-def _attachment(attachment: Attachment, message: Message) -> str:
+def _attachment(attachment: Attachment, message: Message, files: Files) -> str:
     kind = message.kind if message.kind in _FILES else Kind.FILE
     details = message.details or {}
     mark, shown = say.sign(kind), say.file_name(attachment, kind)
@@ -169,7 +175,15 @@ def _attachment(attachment: Attachment, message: Message) -> str:
     elif kind == Kind.ANIMATION and isinstance(dice := details.get("dice"), Mapping):
         mark, shown = say.words(dice, "emoji") or mark, say.words(dice, "value") or shown
     facts = say.file_facts(attachment, kind)
-    return _card(mark, name(shown), [escape(facts)] if facts else [])
+    card = _card(mark, name(shown), [escape(facts)] if facts else [])
+    path = None if attachment.root is None else files.get(attachment.root)
+    if path is None:
+        return card
+    address = attribute(quote(path))
+    if path.lower().endswith(_PICTURES):  # by what it was written as: what its sender calls it decides nothing
+        return f"<a class=f href={address}><img src={address} alt={attribute(shown)} loading=lazy></a>"
+    # Saved, not opened: a page that somebody sent must not run beside this one.
+    return f"<a class=f href={address} download>{card}</a>"
 
 
 _NO_FILE: Final = Attachment("")

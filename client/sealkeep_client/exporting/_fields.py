@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 from enum import IntEnum
 from operator import attrgetter
@@ -77,12 +77,14 @@ def range_fields(value: Range) -> Fields:
     return line
 
 
-def attachment_fields(value: Attachment) -> Fields:
-    """An attachment; sizes in bytes, duration in ms."""
+def attachment_fields(value: Attachment, files: Mapping[bytes, str]) -> Fields:
+    """An attachment; sizes in bytes, duration in ms; `file` is its path among those that were written beside."""
     name = _STATES.get(value.state)
     line = {**_attachment(value), "state": value.state if name is None else name}
     if value.root is not None:
         line["root"] = value.root.hex()
+        if value.root in files:
+            line["file"] = files[value.root]
     return line
 
 

@@ -25,7 +25,7 @@ from importlib.resources import files
 from typing import Final
 from zlib import crc32
 
-from sealkeep_client.exporting._bubbles import CENTRED, bubble, preview, quoted, shown_time
+from sealkeep_client.exporting._bubbles import CENTRED, NO_FILES, Files, bubble, preview, quoted, shown_time
 from sealkeep_client.exporting._markup import attribute, escape, name
 from sealkeep_client.exporting._names import Names, title_of
 from sealkeep_client.exporting._output import ByteWriter
@@ -61,17 +61,19 @@ def write_page(
     file: ByteWriter,
     *,
     ids: RecordIds | None = None,
+    files: Files = NO_FILES,
     progress: Callable[[int], None] | None = None,
 ) -> int:
     """Write a view (`store.views.everything()`) as one HTML page, UTF-8; returns the number of records.
 
-    `ids` (`store.ids`) leads from replies to their targets; without it they only say that they are replies. `progress` is
+    `ids` (`store.ids`) leads from replies to their targets; without it they only say that they are replies. `files` are
+    paths of files beside the page, relative to it, by the roots of their contents. `progress` is
     called with the number of records so far. Memory: the names of contacts, some thousand beginnings of messages, and one
     block.
     """
-    before, after = _frame()
+    before, after = _frame(bool(files))
     file.write(before)
-    page = _Page(ids, lambda html: file.write(html.encode("utf-8", "replace")))
+    page = _Page(ids, lambda html: file.write(html.encode("utf-8", "replace")), files)
     for entry in entries:
         if isinstance(entry, MessageEntry):
             page.message(entry)
@@ -94,10 +96,12 @@ def anchor(record_id: bytes, prefix: str = "m") -> str:
 
 
 @cache
-def _frame() -> tuple[bytes, bytes]:
-    """The page before and after its chats."""
+def _frame(with_files: bool) -> tuple[bytes, bytes]:
+    """The page before and after its chats; it shows nothing from elsewhere, but pictures beside it where there are some."""
     style, script = _asset("page.css"), _asset("page.js")
     allowed = f"style-src '{_hash(style)}'; script-src '{_hash(script)}'"
+    if with_files:
+        allowed += "; img-src 'self' file:"
     policy = f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
     page = _asset("page.html").replace("{{policy}}", policy).replace("{{style}}", style).replace("{{script}}", script)
     before, _, after = page.partition("{{chats}}")
@@ -115,9 +119,10 @@ def _hash(text: str) -> str:
 class _Page:
     """Writes chats one after the other; remembers names, the block that it fills, and the latest messages."""
 
-    def __init__(self, ids: RecordIds | None, write: Callable[[str], object]) -> None:
+    def __init__(self, ids: RecordIds | None, write: Callable[[str], object], files: Files) -> None:
         self.records = 0
         self._ids = ids
+        self._files = files
         self._write = write
         self._names = Names()
         self._chat: _Chat | None = None
@@ -129,14 +134,17 @@ class _Page:
         self.leave()
         kind = entry.record.type if entry.record else ConversationType.UNKNOWN
         self._enter(
-            _Chat(entry.key, title_of(entry), kind, self._ids, self._names), entry.id, entry.messages, entry.last
+            _Chat(entry.key, title_of(entry), kind, self._ids, self._names, self._files),
+            entry.id,
+            entry.messages,
+            entry.last,
         )
 
     def message(self, entry: MessageEntry) -> None:
         chat, key = self._chat, entry.view.message.conversation
         if chat is None or chat.key != key:
             self.leave()
-            chat = _Chat(key, key.source, ConversationType.UNKNOWN, self._ids, self._names)
+            chat = _Chat(key, key.source, ConversationType.UNKNOWN, self._ids, self._names, self._files)
             self._enter(chat, hashlib.sha256("\0".join(key).encode()).digest(), None, None)
         self.records += 1
         if chat.add(entry):
@@ -161,12 +169,15 @@ class _Page:
 class _Chat:
     """The messages of one chat on their way into blocks."""
 
-    def __init__(self, key: ConversationKey, title: str, kind: int, ids: RecordIds | None, names: Names) -> None:
+    def __init__(
+        self, key: ConversationKey, title: str, kind: int, ids: RecordIds | None, names: Names, files: Files
+    ) -> None:
         self.key = key
         self.title = title
         self.type = kind
         self._ids = ids
         self._names = names
+        self._files = files
         self._parts: list[str] = []
         self._size = self._count = 0
         self._first_day = self._day = 0
@@ -201,7 +212,7 @@ class _Chat:
             parts.append(f"<p class=s id={place}><bdi>{service(message, author)}</bdi>{shown_time(message)}</p>\n")
         else:
             self._join(message, author, now)
-            parts.append(f"<dd id={place}>{bubble(view, self._reply(message), self._names)}</dd>\n")
+            parts.append(f"<dd id={place}>{bubble(view, self._reply(message), self._names, self._files)}</dd>\n")
         self._remember(entry.id, author, view)
         self._count += 1
         self._size += sum(map(len, parts[start:]))

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from json.encoder import encode_basestring as quoted
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from sealkeep_client.exporting._fields import (
@@ -45,14 +46,16 @@ def write_lines(
     file: ByteWriter,
     *,
     ids: RecordIds | None = None,
+    files: Mapping[bytes, str] = MappingProxyType({}),
     progress: Progress | None = None,
 ) -> int:
     """Write a view (`store.views.everything()`) as JSON lines, UTF-8; returns the number of records.
 
-    `ids` (`store.ids`) tells the record ids of replies' targets; without it replies name only the source. `progress` is
+    `ids` (`store.ids`) tells the record ids of replies' targets; without it replies name only the source. `files` are
+    paths of files that were written beside the lines, by the roots of their contents. `progress` is
     called with the number of records so far. Memory: the names of contacts, and some hundred lines.
     """
-    line_of = _Lines(ids)
+    line_of = _Lines(ids, files)
     lines: list[str] = []
     records = 0
     for entry in entries:
@@ -100,8 +103,9 @@ _json: Final = json.JSONEncoder(
 class _Lines:
     """Turns entries into lines; remembers names of contacts and the conversation that it is in."""
 
-    def __init__(self, ids: RecordIds | None) -> None:
+    def __init__(self, ids: RecordIds | None, files: Mapping[bytes, str]) -> None:
         self._ids = ids
+        self._files = files
         self._names = Names()
         self._key: ConversationKey | None = None
         self._app = self._chat = self._scope = ""
@@ -146,7 +150,7 @@ class _Lines:
         line = [self._app]
         add = line.append
         if message.attachments is not None:
-            add(f',"attachments":{_json(list(map(attachment_fields, message.attachments)))}')
+            add(f',"attachments":{_json([attachment_fields(one, self._files) for one in message.attachments])}')
         if message.author_name is None:
             add(self._authors.get(message.author) or self._author(message))
         else:

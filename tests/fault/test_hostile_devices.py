@@ -231,7 +231,7 @@ async def test_back_dated_segments_are_refused_by_the_relay(scene: Scene) -> Non
             salt=os.urandom(32),
         )
         with pytest.raises(RefusedError) as caught:
-            await scene.laptop._core.relay.append([(forged.header, forged.summary, forged.body)])
+            await scene.laptop._core.relay.append([(forged.header, forged.summary, forged.body, [])])
         assert caught.value.code == "revoked"
 
 
@@ -314,7 +314,7 @@ async def test_a_header_that_contradicts_what_everybody_was_shown(scene: Scene) 
     """SEG-07: nobody can tell its author from a lying relay, so that it is reported. The author can be removed all the
     same, on a person's word that what it wrote from there is given up (ROS-12)."""
     false = false_view(scene.account)
-    await scene.laptop._core.relay.append([(false.header, false.summary, false.body)])
+    await scene.laptop._core.relay.append([(false.header, false.summary, false.body, [])])
     for steps in (scene.phone.sync, scene.tablet.sync, lambda: scene.phone.remove(3)):
         with refused(HistoryError, "fork", device=3, seq=1):
             await steps()
@@ -356,7 +356,7 @@ async def test_an_account_is_taken_back_from_one_who_contradicts(
 ) -> None:
     """ROS-11, ROS-12: likewise."""
     false = false_view(scene.account)
-    await scene.laptop._core.relay.append([(false.header, false.summary, false.body)])
+    await scene.laptop._core.relay.append([(false.header, false.summary, false.body, [])])
     kits: list[RecoveryKit] = []
 
     async def reclaim(*, discard: bool) -> Vault:

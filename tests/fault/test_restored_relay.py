@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from sealkeep_client import RecoveryKit, Vault
 from sealkeep_client.transport import HttpRelay
-from sealkeep_client.vault import Chat, Lost, Text
+from sealkeep_client.vault import Chat, Draft, Lost, Text
 from sealkeep_protocol.errors import HistoryError, PeerError, TransportError
 from sealkeep_protocol.evidence import decode_evidence, verify_evidence
 from sealkeep_protocol.roster import Removal, compose_change
@@ -160,6 +161,29 @@ async def test_segments_come_back(world: World) -> None:
     assert await converge(phone, laptop) == said
     assert (await laptop.repair()).segments == 0
     assert await converge(phone, laptop, await world.join("tablet")) == said
+
+
+async def test_files_come_back_before_what_names_them(world: World) -> None:
+    """§12.4: small ones and one with a list; after the repair the relay has them as before."""
+    backup = await world.backup()
+    files = {"small": os.urandom(5_000), "large": os.urandom(9 << 20)}
+    chat = await world.phone.conversation(NAME)
+    for name, data in files.items():
+        (world.folder / name).write_bytes(data)
+        await world.phone.append(chat, Draft(), files=[world.folder / name])
+    await world.phone.sync()
+    await world.restore(backup)
+    await refuses(world.phone, world.phone.sync)
+    report = await world.phone.repair()
+    assert (report.missing, report.segments > 0) == ((), True)
+    laptop = await world.join("laptop")
+    await laptop.sync()
+    found = {}
+    async for entry in laptop.files():
+        async with await laptop.open_attachment(entry.record, entry.index) as file:
+            found[entry.attachment.name] = await file.read()
+    assert found == files
+    assert (await world.phone.verify(files=True)).unavailable == ()
 
 
 async def test_each_device_brings_what_it_has(world: World) -> None:

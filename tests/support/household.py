@@ -148,7 +148,7 @@ def neighbour() -> Snapshot:
     for _ in range(3):
         segment = owner.device.seal()
         ledger.take(1, segment.header, segment.summary, segment.body)
-    return {owner.account: ledger}
+    return Snapshot({owner.account: ledger})
 
 
 def newer_kit(kit: RecoveryKit, ledger: Ledger) -> RecoveryKit:

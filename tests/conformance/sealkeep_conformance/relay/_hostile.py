@@ -3,70 +3,35 @@
 from __future__ import annotations
 
 import itertools
+import secrets
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
 
-from sealkeep_conformance.relay._answers import Answer, Done, MailboxMade, MessageAnswer, Problem, Reply
+from sealkeep_conformance.relay._copying import forgotten
+from sealkeep_conformance.relay._exchange import Exchange
 from sealkeep_conformance.relay._honest import Honest
-from sealkeep_conformance.relay._ledger import Ledger, StaleError
-from sealkeep_conformance.relay._problems import ProblemError, problem_of
-from sealkeep_conformance.relay._question import Question, Route
-from sealkeep_conformance.relay.faults import Fault, Scene
-from sealkeep_protocol import cbor
-from sealkeep_protocol.errors import PeerError
+from sealkeep_conformance.relay._ledger import Ledger
+from sealkeep_conformance.relay._question import Question
+from sealkeep_conformance.relay._scope import Asked, Injected, Scope
+from sealkeep_conformance.relay.faults import Fault
 from sealkeep_protocol.roster import Signer
+from sealkeep_protocol.statements import INCARNATION_SIZE
 from sealkeep_protocol.types import AccountId
+
+_NO_ACCOUNTS: Final[Mapping[AccountId, Ledger]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """Whom a fault is for (None: everybody), on which of its routes, and how often (None: until it is lifted), after it let
-    `skip` such requests pass.
+class Snapshot:
+    """All that a relay stores; `incarnation` None: the one that it began with."""
 
-    `door` and `device` both name a device: by the URL that it uses, or by its number, which is known from its login on.
-    """
-
-    account: AccountId | None = None
-    door: str | None = None
-    device: int | None = None
-    routes: Collection[Route] | None = None
-    times: int | None = None
-    skip: int = 0
-
-
-@dataclass
-class Injected:
-    """A fault that is on. `met` counts the requests that it was for."""
-
-    number: int
-    fault: Fault
-    scope: Scope
-    met: int = 0
-
-    @property
-    def is_due(self) -> bool:
-        """Whether the request that was met last is one to be answered wrongly."""
-        past = self.met - self.scope.skip
-        return past > 0 and (self.scope.times is None or past <= self.scope.times)
-
-
-@dataclass
-class Asked:
-    """One request as it came, and the numbers of the faults that had a part in its answer."""
-
-    number: int
-    question: Question
-    status: int = 0
-    faults: tuple[int, ...] = ()
-
-    @property
-    def route(self) -> Route:
-        return self.question.route
-
-
-Snapshot = Mapping[AccountId, Ledger]
+    accounts: Mapping[AccountId, Ledger] = field(default_factory=lambda: _NO_ACCOUNTS)
+    incarnation: bytes | None = None
+    restored: tuple[bytes, int] | None = None
 
 
 @dataclass
@@ -79,6 +44,10 @@ class Hostile:
     _doors: dict[str, tuple[AccountId, Signer]] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _lock: threading.RLock = field(default_factory=threading.RLock)
+    _first: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._first = self.honest.incarnation
 
     # Faults, and what they are taken from and to
 
@@ -100,15 +69,26 @@ class Hostile:
     def snapshot(self) -> Snapshot:
         """All accounts as they are; later changes do not touch it."""
         with self._lock:
-            return {account: ledger.copy() for account, ledger in self.honest.accounts.items()}
+            accounts = {account: ledger.copy() for account, ledger in self.honest.accounts.items()}
+            return Snapshot(accounts, self.honest.incarnation, self.honest.restored)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Be honest, with these accounts and an empty log."""
+        """Be honest, with what there was at a snapshot and an empty log; nobody can tell that time has gone back."""
         with self._lock:
             self.injected.clear()
             self.log.clear()
             self._doors.clear()
-            self.honest.accounts = {account: ledger.copy() for account, ledger in snapshot.items()}
+            self.honest.accounts = {account: ledger.copy() for account, ledger in snapshot.accounts.items()}
+            self.honest.incarnation = snapshot.incarnation or self._first
+            self.honest.restored = snapshot.restored
+
+    def put_back(self, backup: Snapshot) -> None:
+        """Be restored from a backup, as an operator does who tells the devices so (§11.5)."""
+        with self._lock:
+            honest = self.honest
+            honest.accounts = {account: forgotten(ledger) for account, ledger in backup.accounts.items()}
+            honest.restored = honest.incarnation, honest.now()
+            honest.incarnation = secrets.token_bytes(INCARNATION_SIZE)
 
     def edit(self, change: Callable[[dict[AccountId, Ledger]], object]) -> None:
         """Change what is stored, as whoever owns the disk can."""
@@ -153,214 +133,3 @@ class Hostile:
         """A signer has logged in through a door."""
         if door:
             self._doors[door] = (account, signer)
-
-
-class Exchange:
-    """A request under way. The methods raise `ProblemError` or `PeerError`; `fail` makes that the answer."""
-
-    def __init__(self, hostile: Hostile, asked: Asked, lock: threading.RLock) -> None:
-        self._hostile = hostile
-        self._honest = hostile.honest
-        self._asked = asked
-        self._lock = lock
-        self._met: list[Injected] = []
-        self._ledger: Ledger | None = None
-        self._carries_out = True
-        self._answer: Answer = Problem("internal")
-        self._receipts: list[bytes] = []
-        self._last = 0  # the seq before, in an append
-
-    @property
-    def question(self) -> Question:
-        return self._asked.question
-
-    def admit(self, token: str | None) -> None:
-        """Find out who asks, and what they are shown."""
-        question, honest = self.question, self._honest
-        with self._lock:
-            if question.route in ("wraps", "append", "changes", "feed", "heads"):
-                assert question.account is not None
-                self._asked.question = replace(question, signer=honest.bearer(question.account, token))
-            self._meet()
-            if question.account is not None:
-                ledger = honest.ledger(question.account)
-                for one in self._met:
-                    shown = one.fault.view(self._scene, ledger)
-                    if shown is not ledger:
-                        self._blame(one)
-                    ledger = shown
-                self._ledger = ledger
-                if self.question.signer is not None:
-                    honest.admit(ledger, self.question.signer)
-
-    @property
-    def _scene(self) -> Scene:
-        return Scene(self.question, self._honest)
-
-    def _meet(self) -> None:
-        self._met = self._hostile.meet(self.question)
-        for one in self._met:
-            if not one.fault.carries_out(self._scene):
-                self._carries_out = False
-                self._blame(one)
-
-    def _blame(self, one: Injected) -> None:
-        if one.number not in self._asked.faults:
-            self._asked.faults += (one.number,)
-
-    @property
-    def _shown(self) -> Ledger:
-        if self._ledger is None:
-            raise ProblemError("not-found")
-        return self._ledger
-
-    # Carrying it out
-
-    def read(self) -> None:
-        """A route without a body."""
-        with self._lock:
-            if not self._carries_out:
-                raise ProblemError("unavailable")
-            question, honest = self.question, self._honest
-            match question.route:
-                case "info":
-                    self._answer = honest.info()
-                case "health":
-                    self._answer = Done()
-                case "roster":
-                    self._answer = honest.roster(question, self._shown)
-                case "wraps":
-                    self._answer = honest.wraps(question, self._shown)
-                case "heads":
-                    self._answer = honest.heads(self._shown)
-                case "changes":
-                    self._answer = honest.changes(question, self._shown)
-                case "feed":
-                    self._answer = honest.feed(question, self._shown)
-
-    def create(self, genesis: bytes, wraps: Sequence[bytes]) -> None:
-        with self._lock:
-            self._must_carry_out()
-            self._answer = self._honest.create(genesis, wraps)
-
-    def enter(self, expected: int, entry: bytes, wraps: Sequence[bytes]) -> None:
-        with self._lock:
-            self._must_carry_out()
-            self._answer = self._honest.enter(self._shown, expected, entry, wraps)
-
-    def challenge(self, signer: Signer) -> None:
-        with self._lock:
-            self._must_carry_out()
-            self._answer = self._honest.challenge(self._shown, signer)
-
-    def log_in(self, challenge: bytes, login: bytes) -> None:
-        with self._lock:
-            self._must_carry_out()
-            self._answer, signer = self._honest.log_in(self._shown, challenge, login)
-            self._hostile.came_in(self.question.door, self._shown.account, signer)
-
-    def make_mailbox(self, secret: bytes) -> None:
-        with self._lock:
-            self._must_carry_out()
-            number = self._honest.mailboxes.make(secret)
-            self._answer = MailboxMade(number, self._honest.limits.mailbox_seconds)
-
-    def put_message(self, secret: bytes, message: bytes) -> None:
-        with self._lock:
-            self._must_carry_out()
-            number, place = self._mailbox
-            self._answer = Done(self._honest.mailboxes.put(number, place, secret, message))
-
-    def get_message(self, secret: bytes) -> bool:
-        """Look for a message; whether it is there."""
-        with self._lock:
-            self._must_carry_out()
-            message = self._honest.mailboxes.get(*self._mailbox, secret)
-            self._answer = MessageAnswer(message)
-            return message is not None
-
-    def end_mailbox(self, secret: bytes) -> None:
-        with self._lock:
-            self._must_carry_out()
-            self._honest.mailboxes.end(self._mailbox[0], secret)
-            self._answer = Done()
-
-    @property
-    def _mailbox(self) -> tuple[int, int]:
-        question = self.question
-        return question.mailbox or 0, question.message or 0
-
-    def take(self, item: cbor.Item) -> None:
-        """The next item of an append."""
-        with self._lock:
-            signer = self.question.signer
-            if signer is None or signer.is_recovery:
-                raise ProblemError("forbidden")
-            header, summary, body = _shape(item)
-            if not self._carries_out:
-                self._shown.keep(signer.number, header, summary, body)
-                return
-            try:
-                stored, receipt = self._honest.take(self._shown, signer.number, header, summary, body)
-            except StaleError as stale:
-                if not self._receipts:
-                    self._answer = self._honest.stale(self._shown, stale)
-                raise
-            if stored.seq <= self._last:
-                raise ProblemError("invalid")  # a batch ascends
-            self._last = stored.seq
-            self._receipts.append(receipt)
-            self._answer = self._honest.appended(self._shown, signer.number, self._receipts)
-
-    def finish_append(self) -> None:
-        """Its items have come to their end."""
-        with self._lock:
-            self._must_carry_out()
-            if not self._receipts:
-                raise ProblemError("malformed")
-
-    def _must_carry_out(self) -> None:
-        if not self._carries_out:
-            raise ProblemError("unavailable")
-
-    def fail(self, error: ProblemError | PeerError, headers: Mapping[str, str] | None = None) -> None:
-        """The request ends with a problem; of a batch, what came before it still counts."""
-        if self._receipts or isinstance(error, StaleError):
-            return
-        problem = problem_of(error) if isinstance(error, PeerError) else error
-        self._answer = Problem(problem.code, headers=headers or {})
-
-    # Answering
-
-    def reply(self) -> Reply:
-        """What goes over the line."""
-        with self._lock:
-            answer = self._answer
-            for one in self._met:
-                changed = one.fault.answer(self._scene, answer)
-                if changed != answer:
-                    self._blame(one)
-                answer = changed
-            reply = answer.reply()
-            for one in self._met:
-                sent = one.fault.reply(self._scene, reply)
-                if sent != reply:
-                    self._blame(one)
-                reply = sent
-            self._asked.status = reply.status
-            return reply
-
-
-def _shape(item: cbor.Item) -> tuple[bytes, bytes | None, bytes | None]:
-    """Header, summary and body of an item of a batch. Raises `ProblemError` (`malformed`, `unsupported`)."""
-    if not isinstance(item, list) or len(item) not in (1, 4):
-        raise ProblemError("malformed")
-    *parts, chunks = item if len(item) == 4 else [*item, []]
-    if not all(isinstance(part, bytes) for part in parts) or not isinstance(chunks, list):
-        raise ProblemError("malformed")
-    if chunks:
-        raise ProblemError("unsupported")
-    if len(parts) == 1:
-        return parts[0], None, None
-    header, summary, body = parts
-    return header, summary, body

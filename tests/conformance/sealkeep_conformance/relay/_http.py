@@ -6,13 +6,16 @@ import asyncio
 import base64
 import contextlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from aiohttp import web
 
 from sealkeep_conformance.relay._answers import CBOR, SEQUENCE, Problem, Reply
-from sealkeep_conformance.relay._hostile import Exchange, Hostile
+from sealkeep_conformance.relay._copying import Copied
+from sealkeep_conformance.relay._exchange import Exchange
+from sealkeep_conformance.relay._hostile import Hostile
+from sealkeep_conformance.relay._items import copied_entry
 from sealkeep_conformance.relay._problems import ProblemError
 from sealkeep_conformance.relay._question import MethodError, ask
 from sealkeep_protocol import cbor
@@ -66,7 +69,13 @@ class Handler:
                     raise ProblemError("malformed")
                 exchange.log_in(challenge, login)
             case "append":
-                await self._append(request, exchange)
+                await self._batch(request, exchange.take)
+                exchange.finish_batch()
+            case "copy":
+                await self._batch(request, exchange.take_copy)
+                exchange.finish_batch()
+            case "copy-roster":
+                await self._copy_roster(request, exchange)
             case "mailbox-make" | "mailbox-put" | "mailbox-get" | "mailbox-end":
                 await self._mailbox(request, exchange, _pass(request))
             case _:
@@ -99,7 +108,7 @@ class Handler:
                 async with asyncio.timeout_at(deadline):
                     await changed.wait()
 
-    async def _append(self, request: web.BaseRequest, exchange: Exchange) -> None:
+    async def _batch(self, request: web.BaseRequest, take: Callable[[cbor.Item], None]) -> None:
         _check_media(request, SEQUENCE)
         reader, count = SequenceReader(limit=self._limits.item_bytes), 0
         async for chunk in _chunks(request, self._limits.body_bytes):
@@ -107,9 +116,16 @@ class Handler:
                 count += 1
                 if count > self._limits.batch_items:
                     raise ProblemError("too-large")
-                exchange.take(item)
+                take(item)
         reader.finish()
-        exchange.finish_append()
+
+    async def _copy_roster(self, request: web.BaseRequest, exchange: Exchange) -> None:
+        _check_media(request, SEQUENCE)
+        reader, items = SequenceReader(limit=self._limits.object_bytes), list[Copied]()
+        async for chunk in _chunks(request, self._limits.object_bytes):
+            items += [copied_entry(item) for item in reader.feed(chunk)]
+        reader.finish()
+        exchange.copy_roster(items)
 
     async def _entry(self, request: web.BaseRequest) -> tuple[bytes, list[bytes]]:
         entry, wraps = await self._pair(request, self._limits.object_bytes)

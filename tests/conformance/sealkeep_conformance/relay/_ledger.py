@@ -6,8 +6,8 @@ A ledger knows nothing of faults, requests or sockets. `copy` is what makes lyin
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from sealkeep_conformance.relay._problems import ProblemError
 from sealkeep_protocol import signed
@@ -54,7 +54,7 @@ class Ledger:
     """All that is kept of one account. `accepted` are the times of the entries in ms.
 
     `sent` holds all that came and was not stored, as it came, and `refused` says of which of it a refusal was due: an
-    honest relay forgets both.
+    honest relay forgets both. `refused_up_to` are the greatest roster numbers that refusals have named, by feed (VIE-08).
     """
 
     roster: Roster
@@ -65,13 +65,14 @@ class Ledger:
     position: int = 0
     sent: dict[ObjectId, Stored] = field(default_factory=dict)
     refused: set[ObjectId] = field(default_factory=set)
+    refused_up_to: dict[int, int] = field(default_factory=dict)
 
     @classmethod
-    def begin(cls, genesis: bytes, wraps: Sequence[bytes], now: int) -> Ledger:
+    def begin(cls, genesis: bytes, wraps: Sequence[bytes | None], now: int, *, all_wraps: bool = True) -> Ledger:
         """A new account. Raises `PeerError`."""
         # REL-04: "A relay MUST judge every entry by §5 before it stores it."
         roster = Roster.genesis(genesis)
-        roster.check_wraps(list(wraps))
+        roster.check_wraps(list(wraps), all_of_them=all_wraps)
         return cls(roster, [genesis], _wraps(roster, wraps), [now])
 
     def copy(self) -> Ledger:
@@ -79,7 +80,12 @@ class Ledger:
         twin = copy.copy(self)
         twin.entries, twin.wraps, twin.accepted = self.entries.copy(), self.wraps.copy(), self.accepted.copy()
         twin.log, twin.sent, twin.refused = self.log.copy(), self.sent.copy(), self.refused.copy()
+        twin.refused_up_to = self.refused_up_to.copy()
         return twin
+
+    def become(self, other: Ledger) -> None:
+        """Be what another state of this account is."""
+        vars(self).update(vars(other.copy()))
 
     def until(self, *, position: int | None = None, entry: int | None = None) -> Ledger:
         """The account as it was up to a position and a roster entry (all, where None)."""
@@ -99,10 +105,18 @@ class Ledger:
 
     # The roster
 
-    def append_entry(self, expected: int, data: bytes, wraps: Sequence[bytes], now: int) -> bool:
-        """Take the entry that follows number `expected`; False where exactly it stands there already.
+    def append_entry(
+        self,
+        expected: int,
+        data: bytes,
+        wraps: Sequence[bytes],
+        now: int,
+        check: Callable[[Ledger, bytes, int], None] | None = None,
+    ) -> bool:
+        """Take the entry that follows number `expected`; False where exactly it stands there already. `check` is what else
+        an entry has to satisfy.
 
-        Raises `PeerError` or `ProblemError` (`roster-conflict`, `revoked`, `closed`, `pinned`).
+        Raises `PeerError` or `ProblemError` (`roster-conflict`, `revoked`, `closed`, `pinned`, `busy`).
         """
         if self.roster.number > expected and self.entries[expected + 1] == data:
             return False
@@ -114,12 +128,30 @@ class Ledger:
             self._check_dispute(roster.last.signer, now)
         # ROS-15: "A relay MUST accept a rotating entry only together with all its wraps."
         roster.check_wraps(list(wraps))
+        if check is not None:
+            check(self, data, now)
         self._pin(roster)
+        self._add(roster, data, wraps, now)
+        return True
+
+    def copy_entry(
+        self, data: bytes, wraps: Sequence[bytes | None], now: int, *, is_last: bool, may_lack: bool, up_to: int | None
+    ) -> None:
+        """Take the next entry from a copy (§11.4). Of those before the last, wraps may be lost, and with `may_lack` the end
+        of a pinned feed; disputes by entries beyond number `up_to` do not count. Raises as `append_entry` does."""
+        roster = self._judge_entry(data)
+        roster.check_wraps(list(wraps), all_of_them=is_last)
+        if up_to is not None:
+            # A dispute that the copies bring along was over when its key signed behind it, as far as one can tell here.
+            self._check_dispute(roster.entry_signers[-1], now, up_to=up_to)
+        self._pin(roster, may_lack=may_lack and not is_last)
+        self._add(roster, data, wraps, now)
+
+    def _add(self, roster: Roster, data: bytes, wraps: Sequence[bytes | None], now: int) -> None:
         self.roster = roster
         self.entries.append(data)
         self.accepted.append(now)
         self.wraps += _wraps(roster, wraps)
-        return True
 
     def _judge_entry(self, data: bytes) -> Roster:
         try:
@@ -132,7 +164,7 @@ class Ledger:
                 raise ProblemError("revoked") from None
             raise
 
-    def _pin(self, roster: Roster) -> None:
+    def _pin(self, roster: Roster, *, may_lack: bool = False) -> None:
         """Hold the last entry's pins against the feeds, and discard what it says to discard."""
         removed = roster.last.removed if roster.last is not None else ()
         for removal in removed:
@@ -140,6 +172,8 @@ class Ledger:
             at_pin = feed[removal.seq - 1].header_id if 0 < removal.seq <= len(feed) else NO_ID
             # ROS-12: "A pin MUST name seq 0 with an empty id, or a seq from 1 with a header id; the relay MUST refuse a
             # removal whose pin is not that feed's head, unless it says discard-after, whose seq MUST NOT be beyond it."
+            if may_lack and removal.seq > len(feed):
+                continue
             beyond = removal.seq > len(feed) or (removal.seq < len(feed) and not removal.discard_after)
             if beyond or at_pin != removal.header_id:
                 raise ProblemError("pinned")
@@ -158,11 +192,13 @@ class Ledger:
         self._check_dispute(signer, now)
         return key
 
-    def _check_dispute(self, signer: Signer, now: int) -> None:
+    def _check_dispute(self, signer: Signer, now: int, *, up_to: int | None = None) -> None:
         # ROS-19: "A relay MUST refuse entries, challenges and tokens of a disputed recovery key, with the code `disputed`,
         # for 7 days after it took the entry that disputed it."
         disputed_at = self.roster.dispute(signer.number) if signer.is_recovery else None
-        if disputed_at is not None and now - self.accepted[disputed_at] < DISPUTE_MS:
+        if disputed_at is None or (up_to is not None and disputed_at > up_to):
+            return
+        if now - self.accepted[disputed_at] < DISPUTE_MS:
             raise ProblemError("disputed")
 
     def wraps_for(self, signer: Signer) -> list[Wrap]:
@@ -175,6 +211,14 @@ class Ledger:
 
     def feed_of(self, device: int) -> list[Stored]:
         return [stored for stored in self.log if stored.device == device]
+
+    def feed_head(self, device: int) -> Feed:
+        """A feed as far as it is stored, as the next header is judged against it."""
+        feed = self.feed_of(device)
+        if not feed:
+            return Feed(DeviceId(device), NO_SEQ, NO_ID)
+        last = feed[-1]
+        return Feed(DeviceId(device), Seq(last.seq), last.header_id, last.roster)
 
     def at(self, device: int, seq: int) -> Stored | None:
         return next((stored for stored in self.log if (stored.device, stored.seq) == (device, seq)), None)
@@ -207,18 +251,23 @@ class Ledger:
             if known.header_id != verified.id:
                 raise ProblemError("fork")
             return known, False
-        feed = self.feed_of(device)
         try:
-            self._judge_segment(verified, feed[-1] if feed else None, summary, body)
+            self._judge_segment(verified, summary, body)
         except StaleError:
             self._keep(verified, summary, body)
             self.refused.add(verified.id)
+            self.refused_up_to[device] = self.roster.number
             raise
-        place = (self.position + 1, device, int(said.seq), verified.id, said.roster)
-        stored = Stored(*place, header, summary or b"", body or b"")
+        return self.store(verified, summary or b"", body or b""), True
+
+    def store(self, verified: VerifiedHeader, summary: bytes, body: bytes) -> Stored:
+        """Put a segment that was judged behind all others."""
+        said = verified.header
+        place = (self.position + 1, int(said.device), int(said.seq), verified.id, said.roster)
+        stored = Stored(*place, verified.data, summary, body)
         self.log.append(stored)
         self.position = stored.position
-        return stored, True
+        return stored
 
     def keep(self, device: int, header: bytes, summary: bytes | None, body: bytes | None) -> None:
         """Keep what was sent without storing it. Raises `PeerError` for what its device did not sign."""
@@ -231,9 +280,7 @@ class Ledger:
         if verified.id not in self.sent or body is not None:
             self.sent[verified.id] = stored
 
-    def _judge_segment(
-        self, verified: VerifiedHeader, last: Stored | None, summary: bytes | None, body: bytes | None
-    ) -> None:
+    def _judge_segment(self, verified: VerifiedHeader, summary: bytes | None, body: bytes | None) -> None:
         said, roster = verified.header, self.roster
         if said.roster > roster.number:
             raise ProblemError("roster-conflict")
@@ -242,9 +289,7 @@ class Ledger:
         # head at that moment."
         if said.epoch != roster.epoch and said.roster < roster.number:
             raise StaleError(verified)
-        head = Feed(DeviceId(said.device), NO_SEQ, NO_ID)
-        if last is not None:
-            head = replace(head, seq=Seq(last.seq), head=last.header_id, roster=last.roster)
+        head = self.feed_head(said.device)
         if said.seq != head.seq + 1 or said.previous != head.head:
             raise ProblemError("gap")
         head.check_link(said, roster)
@@ -261,9 +306,8 @@ class StaleError(ProblemError):
         self.verified = verified
 
 
-def _wraps(roster: Roster, wraps: Sequence[bytes]) -> list[Wrap]:
+def _wraps(roster: Roster, wraps: Sequence[bytes | None]) -> list[Wrap]:
     if not wraps:
         return []
-    return [
-        Wrap(roster.number, recipient, wrap) for (recipient, _), wrap in zip(roster.recipients(), wraps, strict=True)
-    ]
+    recipients = [recipient for recipient, _ in roster.recipients()]
+    return [Wrap(roster.number, to, wrap) for to, wrap in zip(recipients, wraps, strict=True) if wrap is not None]

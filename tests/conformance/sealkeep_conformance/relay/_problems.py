@@ -10,13 +10,14 @@ _OF_PEER = {code: code for code in ("malformed", "too-large", "unsupported", "si
 
 
 class ProblemError(Exception):
-    """A request ends with a problem; `code` is one of §9.1."""
+    """A request ends with a problem; `code` is one of §9.1, `retry_after` the seconds to wait where that is said."""
 
-    def __init__(self, code: str) -> None:
+    def __init__(self, code: str, *, retry_after: int | None = None) -> None:
         if code not in PROBLEMS:
             raise ValueError(f"{code!r} is not a problem code")
         super().__init__(code)
         self.code = code
+        self.retry_after = retry_after
 
 
 def problem_of(error: PeerError) -> ProblemError:

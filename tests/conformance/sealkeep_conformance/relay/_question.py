@@ -15,13 +15,15 @@ from sealkeep_protocol.types import AccountId
 Route: TypeAlias = str  # one of `ROUTES`
 ROUTES: Final[tuple[Route, ...]] = (
     "info", "health", "create", "roster", "enter", "wraps", "challenge", "token", "append", "changes", "feed", "heads",
-    "mailbox-make", "mailbox-put", "mailbox-get", "mailbox-end",
+    "copy", "copy-roster", "mailbox-make", "mailbox-put", "mailbox-get", "mailbox-end",
 )  # fmt: skip
 
 _MAILBOX: Final = "/v1/mailboxes/(?P<mailbox>[1-9][0-9]{0,4})"
 _ACCOUNT: Final = "/v1/accounts/(?P<account>[0-9a-f]{64})"
 _ROUTED: Final[dict[str, dict[str, Route]]] = {
     f"{_ACCOUNT}/segments": {"POST": "append"},
+    f"{_ACCOUNT}/copies": {"POST": "copy"},
+    f"{_ACCOUNT}/copies/roster": {"POST": "copy-roster"},
     f"{_ACCOUNT}/changes": {"GET": "changes"},
     f"{_ACCOUNT}/heads": {"GET": "heads"},
     f"{_ACCOUNT}/feeds/(?P<device>[1-9][0-9]{{0,17}})": {"GET": "feed"},

@@ -113,11 +113,15 @@ class Household:
         self._played[stage.name] = (self.relay.snapshot(), folder, kit)
 
     async def _step(self, folder: Path, step: Step, kit: RecoveryKit | None) -> RecoveryKit:
+        if step.do == "put-back":
+            backup, _, _ = self._played[step.text]
+            self.relay.put_back(backup)
+            return _known(kit)
         home, door = folder / step.device, self.relay.door(step.device)
         if step.do == "create":
             async with created(home, door, step.device) as (_, made):
                 return made
-        assert kit is not None
+        kit = _known(kit)
         if step.do == "recover":
             await (await recovered(home, kit, door, step.device)).close()
             return kit
@@ -136,6 +140,11 @@ class Household:
                     else:
                         assert not step.fails, "the line did not break"
         return kit
+
+
+def _known(kit: RecoveryKit | None) -> RecoveryKit:
+    assert kit is not None
+    return kit
 
 
 def neighbour() -> Snapshot:

@@ -20,7 +20,7 @@ from sealkeep_client.engine._actions import (
     SaveRoster,
     Steps,
 )
-from sealkeep_client.engine._following import became_another, follow_roster
+from sealkeep_client.engine._following import became_another, follow_roster, judged
 from sealkeep_client.engine._heads import compare_heads
 from sealkeep_client.engine._proof import ask_for_proof
 from sealkeep_client.engine._roster import RemovedError, decode
@@ -89,7 +89,10 @@ class Repair:
 
     def run(self) -> Steps[Repaired]:
         """Raises `HistoryError`: `fork` for another history than this device's, `rollback` where the relay lost something
-        and does not even say to be another store; and whatever a sync raises."""
+        and does not even say to be another store; and whatever a sync raises, for a denial as well (REL-13)."""
+        return (yield from judged(self._session, self._run()))
+
+    def _run(self) -> Steps[Repaired]:
         session = self._session
         info: RelayInfo = yield ReadInfo()
         if info.identity != session.account.identity:

@@ -19,7 +19,7 @@ from support.relay_client import Answer, RelayClient
 @pytest.fixture(scope="module", params=["process", "conformance"])
 def relay(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRelay]:
     # Everybody here comes from one address.
-    options = {"mailbox_tries": 1000} if request.param == "process" else {}
+    options = {"mailbox_tries": 1000, "mailbox_network_tries": 1000} if request.param == "process" else {}
     with served(request.param, tmp_path_factory.mktemp("relay") / "data", mailbox_seconds=3600, **options) as relay:
         yield relay
 

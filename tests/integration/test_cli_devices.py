@@ -261,7 +261,7 @@ def on_terminal(home: Path, *arguments: object) -> Terminal:
 def test_on_a_terminal_it_asks_first(homes: Path, sealkeep: Sealkeep) -> None:
     """Anything but a yes changes nothing, and ends with status 1."""
     with on_terminal(homes / "laptop", "remove", "phone", "--kit", homes / "new.txt") as remove:
-        remove.wait_for(r"phone \(device 1\), added by phone, never seen")
+        remove.wait_for(r"“phone” \(device 1\), added by phone, never seen")
         remove.wait_for(r"It has seen your recovery kit, so that a new one is made: \S+new\.txt")
         remove.wait_for(r"Remove this device for good\? \[y/N\] ")
         remove.type("\n")

@@ -12,7 +12,7 @@ import click
 from sealkeep_client.cli._app import App, json_option, pass_app, run_or_tell
 from sealkeep_client.cli._devices import device_json, print_devices, tell_new_kit
 from sealkeep_client.cli._kit_terminal import confirm_kit, type_kit
-from sealkeep_client.cli._new_kit import KitFile, check_ending, new_kit_option
+from sealkeep_client.cli._new_kit import KitFile, check_ending, new_kit_option, read_kit_file
 from sealkeep_client.cli._output import bold, count, print_json, say
 from sealkeep_client.cli._progress import progress_bar
 from sealkeep_protocol.errors import PeerError, RefusedError, UsageError
@@ -145,13 +145,12 @@ def recover_command(
     This device becomes a new one of the account. The others stay as they are; after a theft, --remove-others removes them
     all in the same step, whatever a thief did with one of them, and makes a new recovery kit.
     """
-    from sealkeep_client.kit import read_kit
     from sealkeep_client.store import is_held, is_home
     from sealkeep_client.vault import Vault
 
     if not remove_others and (new_kit is not None or discard):
         raise UsageError("--new-kit and --discard go with --remove-others")
-    given = None if kit is None else read_kit(kit)
+    given = None if kit is None else read_kit_file(kit)
     unlock = app.unlock_begun() if is_held(app.home) else app.unlock_new()
     page = given or type_kit()
     file = KitFile(new_kit, option="--new-kit") if remove_others else None

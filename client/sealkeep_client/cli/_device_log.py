@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sealkeep_client.cli._names import as_name, quoted
 from sealkeep_client.cli._output import clean_line, dim, pad, when, width
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 def print_log(history: Sequence[RosterChange]) -> None:
     """One entry a line: its number, the signer's clock, the signer with the beginning of its key, and what it did."""
-    signers = [f"{clean_line(change.signed_by)} {change.key.hex()[:8]}" for change in history]
+    signers = [f"{as_name(change.signed_by)} {change.key.hex()[:8]}" for change in history]
     widest = max(map(width, signers), default=0)
     numbers = max((len(str(change.number)) for change in history), default=0)
     for change, signer in zip(history, signers, strict=True):
@@ -51,7 +52,7 @@ def sentence(change: RosterChange) -> str:
 
 def _device(device: tuple[int, str]) -> str:
     number, name = device
-    return f"“{name}” (device {number})"
+    return f"{quoted(name)} (device {number})"
 
 
 def entry_json(change: RosterChange) -> dict[str, Any]:

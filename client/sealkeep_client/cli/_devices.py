@@ -10,8 +10,9 @@ import click
 from sealkeep_client.cli._app import App, json_option, pass_app
 from sealkeep_client.cli._asking import ask, can_ask
 from sealkeep_client.cli._device_log import entry_json, print_log
-from sealkeep_client.cli._new_kit import KitFile, kit_in_hand_option, new_kit_option
-from sealkeep_client.cli._output import ago, bold, clean_line, print_json, print_table, say, when
+from sealkeep_client.cli._names import cell, quoted, signer
+from sealkeep_client.cli._new_kit import KitFile, kit_in_hand_option, new_kit_option, read_kit_file
+from sealkeep_client.cli._output import ago, bold, print_json, print_table, say, when
 from sealkeep_protocol.errors import PeerError, RefusedError, UsageError
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def print_devices(devices: Sequence[DeviceInfo]) -> None:
     rows = [
         [
             str(device.number),
-            device.name,
+            cell(device.name),
             _added(device),
             "never" if device.last_seen is None else ago(device.last_seen, now),
             _state(device),
@@ -65,14 +66,14 @@ def print_devices(devices: Sequence[DeviceInfo]) -> None:
 
 
 def _added(device: DeviceInfo) -> str:
-    how = "with the account" if device.number == 1 else f"by {device.added_by}"
+    how = "with the account" if device.number == 1 else f"by {signer(device.added_by)}"
     return how if device.added_at is None else f"{when(device.added_at)}, {how}"
 
 
 def _state(device: DeviceInfo) -> str:
     if device.removed_by is not None:
         at = "" if device.removed_at is None else f" {when(device.removed_at)}"
-        return f"removed{at}, by {device.removed_by}"
+        return f"removed{at}, by {signer(device.removed_by)}"
     return "this device" if device.this else "active"
 
 
@@ -87,7 +88,7 @@ def warn_of_kits(kits: Sequence[KitInfo], devices: Sequence[DeviceInfo]) -> None
                 f"recovery kit {numbers[0]} was" if len(numbers) == 1 else f"recovery kits {', '.join(numbers)} were"
             )
             say(
-                f"{which} made on “{device.name}”, which was removed, and can remove your devices 7 days after that;"
+                f"{which} made on {quoted(device.name)}, which was removed, and can remove your devices 7 days after that;"
                 " if you did not do it, end this with your own, older kit: `sealkeep kit replace --with FILE`"
             )
 
@@ -148,11 +149,9 @@ def remove_command(
     From then on a removed device reads and writes nothing any more; what it has stays on it, and what it wrote stays with
     you. Asks first, on a terminal.
     """
-    from sealkeep_client.kit import read_kit
-
     if discard_after is not None and len(devices) > 1:
         raise UsageError("--discard-after is for one device at a time")
-    kit = None if old_kit is None else read_kit(old_kit)
+    kit = None if old_kit is None else read_kit_file(old_kit)
     file = KitFile(new_kit)
     names: dict[int, str] = {}
 
@@ -184,7 +183,7 @@ def remove_command(
 
 
 def _named(number: int | None, names: dict[int, str]) -> str:
-    return f"“{names.get(number or 0, '')}” (device {number})"
+    return f"{quoted(names.get(number or 0, ''))} (device {number})"
 
 
 async def _choose(vault: Vault, wanted: Sequence[str]) -> list[DeviceInfo]:
@@ -219,8 +218,8 @@ async def _ask(chosen: Sequence[DeviceInfo], kits: Sequence[KitInfo], file: KitF
         return
     for device in chosen:
         seen = "never seen" if device.last_seen is None else f"last seen {ago(device.last_seen, time.time())}"
-        line = f"{device.name} (device {device.number}), added by {device.added_by}, {seen}"
-        click.echo(clean_line(line), err=True)
+        line = f"{quoted(device.name)} (device {device.number}), added by {signer(device.added_by)}, {seen}"
+        click.echo(line, err=True)
     current = next(kit for kit in kits if kit.current)
     if current.device in {device.number for device in chosen}:
         click.echo(f"It has seen your recovery kit, so that a new one is made: {file.path}", err=True)
@@ -243,13 +242,13 @@ def _tell_removed(change: MembershipChange, names: dict[int, str], file: KitFile
     if change.entry is None:
         click.echo("It is removed already." if len(names) == 1 else "They are removed already.")
         return
-    meant = [f"“{name}” (device {number})" for number, name in change.removed if number in names]
-    others = [f"“{name}” (device {number})" for number, name in change.removed if number not in names]
+    meant = [f"{quoted(name)} (device {number})" for number, name in change.removed if number in names]
+    others = [f"{quoted(name)} (device {number})" for number, name in change.removed if number not in names]
     if meant:
         subject = "It reads and writes" if len(meant) == 1 else "They read and write"
-        click.echo(clean_line(f"Removed {', '.join(meant)}. {subject} nothing any more."))
+        click.echo(f"Removed {', '.join(meant)}. {subject} nothing any more.")
     if others:
-        click.echo(clean_line(f"Removed as well, since it came from there meanwhile: {', '.join(others)}."))
+        click.echo(f"Removed as well, since it came from there meanwhile: {', '.join(others)}.")
     if change.new_kit:
         tell_new_kit(file, "A removed device had seen your recovery kit.")
 

@@ -111,7 +111,8 @@ def test_remove_as_json_and_with_a_new_kit(homes: Path, sealkeep: Sealkeep) -> N
     assert sealkeep(homes / "phone", "sync").status == 0
     new = homes / "new.pdf"
     [removed] = sealkeep(homes / "laptop", "remove", "phone", "--kit", new, "--json").objects
-    assert removed == {"type": "remove", "entry": 2, "removed": [{"number": 1, "name": "phone"}], "kit": str(new)}
+    gone = [{"number": 1, "name": "phone"}]
+    assert removed == {"type": "remove", "entry": 2, "removed": gone, "kit": str(new), "staying": []}
     assert read_kit(new).account == read_kit(homes / "kit.txt").account
     assert sealkeep(homes / "laptop", "kit", "verify", "--kit", new).status == 0
 
@@ -124,6 +125,61 @@ def test_what_a_removed_device_added_goes_too_though_the_removal_syncs_first(hom
         assert sealkeep(homes / name, "recover", "--kit", thiefs, "--name", name).status == 0
     said = sealkeep(homes / "phone", "remove", "laptop", "spy", "--kit", homes / "new.txt", "--json")
     assert [device["name"] for device in said.objects[0]["removed"]] == ["laptop", "spy", "mole"]
+
+
+@pytest.fixture
+def brought_in(homes: Path, sealkeep: Sealkeep) -> Path:
+    """The laptop has made a kit, and the spy came in by it, and the mole through the spy; the phone knows of that."""
+    thiefs = homes / "thiefs.txt"
+    assert sealkeep(homes / "laptop", "kit", "replace", "--kit", thiefs).status == 0
+    for name in ("spy", "mole"):
+        assert sealkeep(homes / name, "recover", "--kit", thiefs, "--name", name).status == 0
+    assert sealkeep(homes / "phone", "sync").status == 0
+    return homes
+
+
+def test_what_a_removed_device_had_added_before_is_told_of(brought_in: Path, sealkeep: Sealkeep) -> None:
+    """Without a terminal nothing is asked, and nothing more is done than was said."""
+    phone = brought_in / "phone"
+    said = sealkeep(phone, "remove", "laptop", "--kit", brought_in / "new.txt", "--json")
+    staying = [{"number": number, "name": name, "brought_by": 2} for number, name in ((3, "spy"), (4, "mole"))]
+    assert said.objects[0]["staying"] == staying
+    assert [device["name"] for device in said.objects[0]["removed"]] == ["laptop"]
+    said = sealkeep(phone, "remove", "laptop")
+    assert said.out == "It is removed already.\n"
+    assert "“spy” (device 3), “mole” (device 4) came into the account from there, and stay in it" in said.err
+    assert "`sealkeep remove 3 4`" in said.err
+    assert sealkeep(phone, "remove", "3", "4").status == 0
+    assert "stay" not in sealkeep(phone, "remove", "laptop").err
+
+
+def test_on_a_terminal_it_asks_of_what_a_device_had_added(brought_in: Path, sealkeep: Sealkeep) -> None:
+    with on_terminal(brought_in / "phone", "remove", "laptop", "--kit", brought_in / "new.txt") as remove:
+        remove.wait_for(r"“spy” \(device 3\) was added by “laptop”, and would stay")
+        remove.wait_for(r"Remove them also\? \[y/N\] ")
+        remove.type("y\n")
+        remove.wait_for(r"Remove these devices for good\? \[y/N\] ")
+        remove.type("y\n")
+        remove.wait_for(r"Removed “laptop” \(device 2\), “spy” \(device 3\), “mole” \(device 4\)")
+        assert remove.end() == 0
+        assert "stay in it" not in remove.screen
+
+
+def test_recover_names_the_keys_that_are_missing_and_who_has_them(brought_in: Path, sealkeep: Sealkeep) -> None:
+    """SEG-23: a kit from before another one was made; a device that was given the key brings it."""
+    chat = brought_in / "WhatsApp Chat with Ann.txt"
+    chat.write_text("13/01/24, 10:00 - Ann: under the newer kit\n")
+    assert sealkeep(brought_in / "phone", "import", chat).status == 0
+    assert sealkeep(brought_in / "phone", "sync").status == 0
+    said = sealkeep(brought_in / "new", "recover", "--kit", brought_in / "kit.txt", "--name", "new", "--json")
+    [missing] = said.objects[-1]["missing"]
+    assert (missing["segments"], missing["devices"][0]) == (1, {"number": 1, "name": "phone", "state": "active"})
+    said = sealkeep(brought_in / "other", "recover", "--kit", brought_in / "kit.txt", "--name", "other")
+    assert "1 segment cannot be read: this kit does not open key " in said.err
+    assert "they come back when one that was given it has synced: “phone” (device 1), “laptop” (device 2)" in said.err
+    assert sealkeep(brought_in / "phone", "sync").status == 0
+    assert sealkeep(brought_in / "new", "sync").status == 0
+    assert "under the newer kit" in sealkeep(brought_in / "new", "search", "newer").out
 
 
 def test_two_devices_of_one_name(homes: Path, sealkeep: Sealkeep) -> None:

@@ -101,6 +101,7 @@ def device_json(device: DeviceInfo) -> dict[str, Any]:
         "state": "removed" if device.removed_by is not None else "active",
         "this": device.this,
         "added_by": device.added_by,
+        "brought_by": device.brought_by,
         "added": device.added_at,
         "last_seen": device.last_seen,
         "segments": device.segments,
@@ -160,7 +161,8 @@ def remove_command(
         chosen = await _choose(vault, devices)
         names.update({device.number: device.name for device in chosen})
         if any(device.removed_by is None for device in chosen):
-            await _ask(chosen, await vault.kits(), file)
+            chosen = await _ask(chosen, await vault.devices(), await vault.kits(), file)
+            names.update({device.number: device.name for device in chosen})
         given_up = dict.fromkeys(names, discard_after) if discard or discard_after is not None else {}
         change = await vault.remove(
             *names, on_kit=file.keep, prepared=file.prepared, kit=kit, since=known, discard=given_up
@@ -177,7 +179,8 @@ def remove_command(
         if refused.code == "pinned":
             say("it goes on writing; --discard removes it all the same, and gives up what it writes meanwhile")
         raise
-    _tell_removed(change, names, file, as_json)
+    staying = _brought_in(now, {*names, *(number for number, _ in change.removed)})
+    _tell_removed(change, names, file, staying, as_json)
     if not as_json:
         warn_of_kits(kits, now)
 
@@ -212,23 +215,50 @@ def _matching(known: Sequence[DeviceInfo], word: str) -> list[DeviceInfo]:
     return by_number or [device for device in by_name if device.active] or by_name
 
 
-async def _ask(chosen: Sequence[DeviceInfo], kits: Sequence[KitInfo], file: KitFile) -> None:
-    """Let the person say yes, where somebody can. Raises `ClickException` for anything else."""
+def _brought_in(known: Sequence[DeviceInfo], removed: set[int]) -> list[DeviceInfo]:
+    """The active devices that these have added, and those have, and so on; not this one."""
+    gone = set(removed)
+    found: list[DeviceInfo] = []
+    for device in sorted(known, key=lambda device: device.number):  # whoever adds was there before
+        if device.brought_by in gone and device.number not in gone:
+            gone.add(device.number)
+            if device.active and not device.this:
+                found.append(device)
+    return found
+
+
+async def _ask(
+    chosen: list[DeviceInfo], known: Sequence[DeviceInfo], kits: Sequence[KitInfo], file: KitFile
+) -> list[DeviceInfo]:
+    """Let the person say yes, where somebody can; the devices that he means. Raises `ClickException` for anything else."""
     if not can_ask():
-        return
+        return chosen
     for device in chosen:
         seen = "never seen" if device.last_seen is None else f"last seen {ago(device.last_seen, time.time())}"
         line = f"{quoted(device.name)} (device {device.number}), added by {signer(device.added_by)}, {seen}"
         click.echo(line, err=True)
+    also = _brought_in(known, {device.number for device in chosen})
+    if also:
+        names = {device.number: device.name for device in known}
+        for device in also:
+            adder = quoted(names.get(device.brought_by or 0, ""))
+            click.echo(
+                f"{quoted(device.name)} (device {device.number}) was added by {adder}, and would stay.", err=True
+            )
+        if await ask("Remove it also?" if len(also) == 1 else "Remove them also?"):
+            chosen = [*chosen, *also]
     current = next(kit for kit in kits if kit.current)
     if current.device in {device.number for device in chosen}:
         click.echo(f"It has seen your recovery kit, so that a new one is made: {file.path}", err=True)
     which = "this device" if len(chosen) == 1 else "these devices"
     if not await ask(f"Remove {which} for good?"):
         raise click.ClickException("nothing was changed")
+    return chosen
 
 
-def _tell_removed(change: MembershipChange, names: dict[int, str], file: KitFile, as_json: bool) -> None:
+def _tell_removed(
+    change: MembershipChange, names: dict[int, str], file: KitFile, staying: Sequence[DeviceInfo], as_json: bool
+) -> None:
     if as_json:
         print_json(
             {
@@ -236,9 +266,25 @@ def _tell_removed(change: MembershipChange, names: dict[int, str], file: KitFile
                 "entry": change.entry,
                 "removed": [{"number": number, "name": name} for number, name in change.removed],
                 "kit": str(file.path) if change.new_kit else None,
+                "staying": [
+                    {"number": device.number, "name": device.name, "brought_by": device.brought_by}
+                    for device in staying
+                ],
             }
         )
         return
+    _tell_of_change(change, names, file)
+    if staying:
+        names_of = ", ".join(f"{quoted(device.name)} (device {device.number})" for device in staying)
+        numbers = " ".join(str(device.number) for device in staying)
+        stays = "stays" if len(staying) == 1 else "stay"
+        say(
+            f"{names_of} came into the account from there, and {stays} in it: if that was not you,"
+            f" `sealkeep remove {numbers}`"
+        )
+
+
+def _tell_of_change(change: MembershipChange, names: dict[int, str], file: KitFile) -> None:
     if change.entry is None:
         click.echo("It is removed already." if len(names) == 1 else "They are removed already.")
         return

@@ -1,6 +1,13 @@
 """The vault: the public face of the SDK."""
 
-from sealkeep_client.vault._device_types import DeviceInfo, KitInfo, KitReport, MembershipChange, RosterChange
+from sealkeep_client.vault._device_types import (
+    DeviceInfo,
+    KitInfo,
+    KitReport,
+    MembershipChange,
+    MissingKey,
+    RosterChange,
+)
 from sealkeep_client.vault._sync_vault import SyncVault
 from sealkeep_client.vault._types import (
     Change,
@@ -39,6 +46,7 @@ __all__ = [
     "Linked",
     "Lost",
     "MembershipChange",
+    "MissingKey",
     "Newcomer",
     "OnProgress",
     "Progress",

@@ -10,6 +10,9 @@ from typing import Literal
 class DeviceInfo:
     """A device of the account. `added_by` and `removed_by` name a device, or “a recovery kit”.
 
+    `brought_by` is the number of the device that added it, also by a kit that was made there; None where nobody did, or the
+    account's first kit.
+
     `added_at` and `removed_at` are as the signer's clock had it, None where it said nothing; `last_seen` is the newest
     moment that the device's own segments tell of. `segments` counts those that this vault has verified.
     """
@@ -23,6 +26,7 @@ class DeviceInfo:
     this: bool
     removed_by: str | None = None
     removed_at: int | None = None
+    brought_by: int | None = None
 
     @property
     def active(self) -> bool:
@@ -46,6 +50,16 @@ class KitInfo:
     in_force: bool
     removed_device: bool
     key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MissingKey:
+    """A key of the account, by number, that this device does not have. `segments` were written under it, and are kept until
+    it comes; `devices` are (number, name, active) of all that were given it: each active one passes it on when it syncs."""
+
+    number: int
+    segments: int
+    devices: tuple[tuple[int, str, bool], ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, TypeVar
 from sealkeep_client.importers import ImportOptions
 from sealkeep_client.kit import RecoveryKit
 from sealkeep_client.store import Unlock
-from sealkeep_client.vault._device_types import DeviceInfo, KitInfo, MembershipChange, RosterChange
+from sealkeep_client.vault._device_types import DeviceInfo, KitInfo, MembershipChange, MissingKey, RosterChange
 from sealkeep_client.vault._types import (
     Change,
     Chat,
@@ -268,6 +268,10 @@ class SyncVault:
     def kits(self) -> list[KitInfo]:
         """See `Vault.kits`."""
         return self._loop.run(self._vault.kits())
+
+    def missing_keys(self) -> list[MissingKey]:
+        """See `Vault.missing_keys`."""
+        return self._loop.run(self._vault.missing_keys())
 
     def device_log(self) -> list[RosterChange]:
         """See `Vault.device_log`."""

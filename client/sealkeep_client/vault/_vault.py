@@ -18,7 +18,14 @@ from sealkeep_client.transport import HttpRelay
 from sealkeep_client.vault._by_kit import close_account, verify_kit
 from sealkeep_client.vault._checkpoint import checkpoint
 from sealkeep_client.vault._core import Core, Sources
-from sealkeep_client.vault._device_types import DeviceInfo, KitInfo, KitReport, MembershipChange, RosterChange
+from sealkeep_client.vault._device_types import (
+    DeviceInfo,
+    KitInfo,
+    KitReport,
+    MembershipChange,
+    MissingKey,
+    RosterChange,
+)
 from sealkeep_client.vault._devices import Devices
 from sealkeep_client.vault._driver import StoreThread
 from sealkeep_client.vault._exporting import check_format, export
@@ -433,6 +440,10 @@ class Vault:
     async def kits(self) -> list[KitInfo]:
         """The account's recovery kits by number, likewise."""
         return await self._devices.kits()
+
+    async def missing_keys(self) -> list[MissingKey]:
+        """The keys of segments that this device cannot read yet, ascending, and who was given them, likewise."""
+        return await self._devices.missing_keys()
 
     async def device_log(self) -> list[RosterChange]:
         """The signed history of every change of keys, devices and kits, the oldest first, likewise."""

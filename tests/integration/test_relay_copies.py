@@ -15,18 +15,18 @@ from sealkeep_protocol.roster import Composed, Removal, Signer
 from sealkeep_protocol.segments import SealedSegment
 from sealkeep_protocol.statements import verify_receipt
 from support.accounts import flipped
-from support.relay import RelayProcess
+from support.relay import RelayProcess, ServedRelay, served
 from support.relay_client import Author, Owner, RelayClient, new_keys
 
 
-@pytest.fixture(scope="module")
-def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
-    with RelayProcess(tmp_path_factory.mktemp("relay") / "data", "--batch-items", "8") as relay:
+@pytest.fixture(scope="module", params=["process", "conformance"])
+def relay(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRelay]:
+    with served(request.param, tmp_path_factory.mktemp("relay") / "data", batch_items=8) as relay:
         yield relay
 
 
 @pytest.fixture
-async def client(relay: RelayProcess) -> AsyncIterator[RelayClient]:
+async def client(relay: ServedRelay) -> AsyncIterator[RelayClient]:
     async with RelayClient(relay.url, relay.identity) as client:
         yield client
 
@@ -77,7 +77,7 @@ async def moved(client: RelayClient, moving: Moving) -> Moving:
     return moving
 
 
-async def test_an_account_moves(client: RelayClient, relay: RelayProcess, moved: Moving) -> None:
+async def test_an_account_moves(client: RelayClient, relay: ServedRelay, moved: Moving) -> None:
     """VIE-07: each header by its own roster head; the receipts are in the order of the copies."""
     phone = moved.owner.device
     answer = await client.copy(phone, *moved.segments)

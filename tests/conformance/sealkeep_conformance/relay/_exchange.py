@@ -173,18 +173,27 @@ class Exchange:
         question = self.question
         return question.mailbox or 0, question.message or 0
 
+    def check_sender(self) -> None:
+        """Raises `ProblemError` (`forbidden`) for a batch that no device sends."""
+        _ = self._sender
+
+    @property
+    def _sender(self) -> int:
+        signer = self.question.signer
+        if signer is None or signer.is_recovery:
+            raise ProblemError("forbidden")
+        return signer.number
+
     def take(self, item: cbor.Item) -> None:
         """The next item of an append."""
         with self._lock:
-            signer = self.question.signer
-            if signer is None or signer.is_recovery:
-                raise ProblemError("forbidden")
+            device = self._sender
             header, summary, body = segment(item)
             if not self._carries_out:
-                self._shown.keep(signer.number, header, summary, body)
+                self._shown.keep(device, header, summary, body)
                 return
             try:
-                stored = self._honest.take(self._shown, signer.number, header, summary, body)
+                stored = self._honest.take(self._shown, device, header, summary, body)
             except StaleError as stale:
                 if not self._taken:
                     self._answer = self._honest.stale(self._shown, stale)
@@ -197,13 +206,12 @@ class Exchange:
     def take_copy(self, item: cbor.Item) -> None:
         """The next copied segment (§11.4)."""
         with self._lock:
-            signer = self.question.signer
-            if signer is None or signer.is_recovery:
-                raise ProblemError("forbidden")
             self._must_carry_out()
             device, parts = copied_segment(item)
-            now = self._honest.now()
-            self._took(take_copy(self._shown, signer.number, device, *parts, now=now))
+            stored = take_copy(self._shown, self._sender, device, *parts, now=self._honest.now())
+            if self._taken and self._taken[-1].device == device and stored.seq <= self._taken[-1].seq:
+                raise ProblemError("invalid")  # of one feed, what follows each other ascends
+            self._took(stored)
 
     def _took(self, stored: Stored) -> None:
         self._taken.append(stored)

@@ -15,7 +15,7 @@ from sealkeep_conformance.relay._answers import CBOR, SEQUENCE, Problem, Reply
 from sealkeep_conformance.relay._copying import Copied
 from sealkeep_conformance.relay._exchange import Exchange
 from sealkeep_conformance.relay._hostile import Hostile
-from sealkeep_conformance.relay._items import copied_entry
+from sealkeep_conformance.relay._items import MAX_PARTS, copied_entry
 from sealkeep_conformance.relay._problems import ProblemError
 from sealkeep_conformance.relay._question import MethodError, ask
 from sealkeep_protocol import cbor
@@ -25,7 +25,6 @@ from sealkeep_protocol.roster import decode_signer
 from sealkeep_protocol.sequence import SequenceReader
 
 _SMALL_BODY: Final = 4096
-_MAX_PARTS: Final = 128  # of a body that is one object: an entry and a wrap for each of 65 recipients
 _PASS: Final = re.compile("[A-Za-z0-9_-]{43}")
 _ETAG: Final = re.compile(r'"(0|[1-9][0-9]{0,17})"')
 
@@ -69,10 +68,10 @@ class Handler:
                     raise ProblemError("malformed")
                 exchange.log_in(challenge, login)
             case "append":
-                await self._batch(request, exchange.take)
+                await self._batch(request, exchange, exchange.take)
                 exchange.finish_batch()
             case "copy":
-                await self._batch(request, exchange.take_copy)
+                await self._batch(request, exchange, exchange.take_copy)
                 exchange.finish_batch()
             case "copy-roster":
                 await self._copy_roster(request, exchange)
@@ -108,7 +107,8 @@ class Handler:
                 async with asyncio.timeout_at(deadline):
                     await changed.wait()
 
-    async def _batch(self, request: web.BaseRequest, take: Callable[[cbor.Item], None]) -> None:
+    async def _batch(self, request: web.BaseRequest, exchange: Exchange, take: Callable[[cbor.Item], None]) -> None:
+        exchange.check_sender()
         _check_media(request, SEQUENCE)
         reader, count = SequenceReader(limit=self._limits.item_bytes), 0
         async for chunk in _chunks(request, self._limits.body_bytes):
@@ -136,7 +136,7 @@ class Handler:
     async def _pair(self, request: web.BaseRequest, limit: int) -> list[cbor.Item]:
         _check_media(request, CBOR)
         body = b"".join([chunk async for chunk in _chunks(request, limit)])
-        value = cbor.decode(body, limit=limit, items=_MAX_PARTS)
+        value = cbor.decode(body, limit=limit, items=MAX_PARTS)
         if not isinstance(value, list) or len(value) != 2:
             raise ProblemError("malformed")
         return value

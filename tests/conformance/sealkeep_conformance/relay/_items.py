@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from sealkeep_conformance.relay._copying import Copied
 from sealkeep_conformance.relay._problems import ProblemError
 from sealkeep_protocol import cbor
 from sealkeep_protocol.fields import MAX_DEVICE
 
+MAX_PARTS: Final = 128  # of what is one object: an entry and a wrap for each of 65 recipients
 Parts: TypeAlias = tuple[bytes, bytes | None, bytes | None]  # header, summary and body
 
 
@@ -39,6 +40,6 @@ def copied_entry(item: cbor.Item) -> Copied:
     if isinstance(item, list) and len(item) == 2:
         entry, wraps = item
         are_wraps = isinstance(wraps, list) and all(wrap is None or isinstance(wrap, bytes) for wrap in wraps)
-        if isinstance(entry, bytes) and are_wraps:
+        if isinstance(entry, bytes) and are_wraps and len(wraps) <= MAX_PARTS:
             return Copied(entry, tuple(wraps))
     raise ProblemError("malformed")

@@ -216,7 +216,8 @@ class Exchange:
     def _took(self, stored: Stored) -> None:
         self._taken.append(stored)
         receipts = self._honest.receipts(self._shown, self._taken)
-        last = stored.seq if self.question.route == "append" else len(self._taken)
+        is_copied = self.question.route == "copy"
+        last = len(self._taken) if is_copied else int(self._shown.feed_head(stored.device).seq)
         self._answer = Appended(last, receipts, tuple(self._taken))
 
     def copy_roster(self, items: Sequence[Copied]) -> None:

@@ -90,6 +90,21 @@ def _hear_words(session: Session, error: HistoryError) -> Steps[None]:
         error.restored = info.restored or 0
 
 
+def is_cut_meanwhile(session: Session, error: HistoryError) -> Steps[bool]:
+    """Whether an entry that came while its feed was read ends that before what the error is about (ROS-12, ROS-23): then
+    nothing is wrong. Takes nothing."""
+    account = session.account
+    if error.device is None or error.device not in account.roster.devices:
+        return False
+    try:
+        entries, head = yield ReadRoster(account.roster.number + 1)
+        roster = extend_roster(account, entries, head, session.lookup).roster
+    except SealkeepError:
+        return False  # the error stands
+    pin = roster.devices[error.device].removal
+    return pin is not None and pin.discard_after and pin != account.roster.devices[error.device].removal
+
+
 def became_another(account: Account, info: RelayInfo) -> bool:
     """Whether the relay's store is not the one under which this account was verified; where that one is not known, as
     before the first sync, whether the relay says so."""

@@ -425,7 +425,6 @@ def test_an_entry_that_was_on_its_way_comes_late(world: World) -> None:
     assert (made.roster.number, len(phone.new_kits)) == (3, 1)
 
 
-@pytest.mark.xfail(strict=True, reason="a removed device cannot be given up any more (ROS-03): nothing ends the fork")
 def test_a_contradiction_that_an_accomplice_pins(world: World) -> None:
     """P7: a hostile device pins another one's false header, without discard-after; the account has to get over that."""
     made, relay, phone, _ = world

@@ -65,7 +65,7 @@ def test_the_log(homes: Path, sealkeep: Sealkeep) -> None:
         assert re.fullmatch(pattern, line), line
     entries = sealkeep(homes / "phone", "devices", "--log", "--json").objects
     assert [entry["what"] for entry in entries] == ["genesis", "change", "change", "change", "change"]
-    assert entries[2]["removed"] == [{"number": 2, "name": "laptop", "last": 0, "discarded": False}]
+    assert entries[2]["removed"] == [{"number": 2, "name": "laptop", "last": 0, "discarded": False, "before": False}]
     assert [entry["kit"] for entry in entries] == [0, None, None, 1, None]
     assert all(len(entry["key"]) == len(entry["id"]) == 64 for entry in entries)
     assert entries[0]["id"] == read_kit(homes / "kit.txt").account.hex()
@@ -112,7 +112,8 @@ def test_remove_as_json_and_with_a_new_kit(homes: Path, sealkeep: Sealkeep) -> N
     new = homes / "new.pdf"
     [removed] = sealkeep(homes / "laptop", "remove", "phone", "--kit", new, "--json").objects
     gone = [{"number": 1, "name": "phone"}]
-    assert removed == {"type": "remove", "entry": 2, "removed": gone, "kit": str(new), "staying": []}
+    said = {"type": "remove", "entry": 2, "removed": gone, "kit": str(new), "given_up": [], "staying": []}
+    assert removed == said
     assert read_kit(new).account == read_kit(homes / "kit.txt").account
     assert sealkeep(homes / "laptop", "kit", "verify", "--kit", new).status == 0
 

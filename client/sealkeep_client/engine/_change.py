@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from sealkeep_client.engine._actions import AppendEntry, NewKit, Steps
-from sealkeep_client.engine._following import confirm_denial, follow_roster
+from sealkeep_client.engine._following import confirm_denial, follow_roster, note_pin
 from sealkeep_client.engine._lowering import lowered_pins
 from sealkeep_client.engine._reader import Reader
 from sealkeep_client.engine._roster import RemovedError
@@ -97,6 +97,9 @@ class Changing:
         try:
             return (yield from self._run())
         except (RemovedError, AddedInVainError):
+            raise
+        except PeerError as error:
+            note_pin(self._account, error)
             raise
         except RefusedError as refused:
             if self._change.by is not None and refused.code == "revoked":
@@ -237,11 +240,12 @@ class Changing:
 
     def _compose(self, pins: list[Removal]) -> Steps[Composed]:
         roster, change = self._account.roster, self._change
+        signer = self._signer()  # nobody is handed a new kit for a signer that may not sign
         if self._recovery is None and (change.new_kit or roster.needs_new_kit(pin.device for pin in pins)):
             self._recovery = yield NewKit(self._account)  # the last thing before the entry that puts it in force
         return compose_change(
             roster,
-            self._signer(),
+            signer,
             self._key,
             list(self._account.epochs.values()),
             random=self._random,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from sealkeep_client.answers import RelayInfo, Wrap
 from sealkeep_client.engine._actions import ReadInfo, ReadRoster, ReadWraps, SaveRoster, Steps
 from sealkeep_client.engine._roster import RemovedError, check_same, extend_roster, unlock
 from sealkeep_client.engine._session import RACES, Session
 from sealkeep_client.engine._state import Account
-from sealkeep_protocol.errors import HistoryError, RefusedError, SealkeepError
+from sealkeep_protocol.errors import HistoryError, MalformedError, PeerError, RefusedError, SealkeepError
 
 T = TypeVar("T")
+_OF_A_FEED: Final = ("fork", "missing", "pinned", "rollback", "author", "epoch", "roster")
 
 
 def follow_roster(session: Session) -> Steps[None]:
@@ -72,9 +73,21 @@ def judged(session: Session, steps: Steps[T]) -> Steps[T]:
         except RefusedError as refused:
             yield from confirm_denial(session, refused)
             raise
-    except HistoryError as error:
-        yield from _hear_words(session, error)
+    except PeerError as error:
+        note_pin(session.account, error)
+        if isinstance(error, HistoryError):
+            yield from _hear_words(session, error)
         raise
+
+
+def note_pin(account: Account, error: PeerError) -> None:
+    """Note beside an error whether the feed of a device that was removed does not hold up to its pin: the highest kit ends
+    that (ROS-23). Ends that do not come from there, as a line that repeats itself, it does not."""
+    device = None if error.device is None else account.roster.devices.get(error.device)
+    pin = None if device is None else device.removal
+    if pin is None or (error.seq or 0) > pin.seq or error.lower_to is not None:
+        return
+    error.can_lower = isinstance(error, MalformedError) or error.code in _OF_A_FEED
 
 
 def _hear_words(session: Session, error: HistoryError) -> Steps[None]:

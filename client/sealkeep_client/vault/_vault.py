@@ -464,8 +464,8 @@ class Vault:
         this vault knows of) goes with it. Where a removed device has seen the recovery kit, `on_kit` gets a new one before
         anything is changed: write it down durably, and raise to give up; `prepared` is one that an earlier call handed out.
         `kit` signs in place of this device, and ends younger kits that stem from a removed one. `discard` gives up what a
-        device wrote beyond a seq, or (None) beyond what can be verified. Raises `UsageError` for what cannot be removed,
-        and otherwise as `sync`.
+        device wrote beyond a seq, or (None) beyond what can be verified; with the oldest `kit` that is in force also of a
+        device that was removed before. Raises `UsageError` for what cannot be removed or given up, and otherwise as `sync`.
         """
         return await self._devices.remove(
             devices, on_kit=on_kit, prepared=prepared, kit=kit, since=since, discard=discard

@@ -275,6 +275,12 @@ def test_a_closing_that_a_thief_began_is_told(homes: Path, sealkeep: Sealkeep) -
     thiefs = homes / "thiefs.txt"
     assert sealkeep(homes / "laptop", "kit", "replace", "--kit", thiefs).status == 0
     assert "closed in 30 days" in sealkeep(homes, "close-account", "--kit", thiefs).out
+    again = sealkeep(homes, "close-account", "--kit", thiefs).out
+    assert re.fullmatch(
+        rf"The account was closed before on {MOMENT}\. Your devices are shut out 30 days after that, unless an older"
+        r" recovery kit takes it back\.\n",
+        again,
+    )
     for command in ("sync", "status"):
         said = sealkeep(homes / "phone", command)
         assert said.status == 0
@@ -291,9 +297,12 @@ def test_a_closing_that_a_thief_began_is_told(homes: Path, sealkeep: Sealkeep) -
 
 def test_close_account(homes: Path, sealkeep: Sealkeep) -> None:
     [closed] = sealkeep(homes, "close-account", "--kit", homes / "kit.txt", "--json").objects
-    assert (closed["type"], closed["days"]) == ("close-account", 0)
+    assert (closed["type"], closed["days"], closed["before"], closed["closed"]) == ("close-account", 0, False, None)
     said = sealkeep(homes, "close-account", "--kit", homes / "kit.txt")
-    assert (said.status, said.out) == (0, "The account is closed: the relay takes and gives nothing any more.\n")
+    assert (said.status, said.out) == (
+        0,
+        "The account is closed already: the relay takes and gives nothing any more.\n",
+    )
     said = sealkeep(homes / "phone", "sync")
     assert said.status == 1
     assert "the account was closed (closed); what is on this device can still be read and exported" in said.err

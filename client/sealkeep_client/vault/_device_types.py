@@ -120,3 +120,13 @@ class KitReport:
     def restores_all(self) -> bool:
         """Whether it brings back all that was written, and all that is written from now on."""
         return self.in_force and self.current and not self.lost and self.epochs not in self.missing
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """A closed account. `days` is how long after it was closed that takes effect: 0, or 30 where an older kit may still
+    undo it. `before` says whether it was closed before this call, `at` when, as the signer's clock had it (ms)."""
+
+    days: int
+    before: bool = False
+    at: int | None = None

@@ -19,6 +19,7 @@ from sealkeep_client.vault._by_kit import close_account, verify_kit
 from sealkeep_client.vault._checkpoint import checkpoint
 from sealkeep_client.vault._core import Core, Sources
 from sealkeep_client.vault._device_types import (
+    Closing,
     DeviceInfo,
     KitInfo,
     KitReport,
@@ -422,10 +423,10 @@ class Vault:
             await line.close()
 
     @staticmethod
-    async def close_account(kit: RecoveryKit, *, relay: str | None = None, now: Callable[[], int] = _now_ms) -> int:
+    async def close_account(kit: RecoveryKit, *, relay: str | None = None, now: Callable[[], int] = _now_ms) -> Closing:
         """Close the account with its kit: the relay takes and gives nothing any more. What devices have stays on them.
 
-        Returns the days until that takes effect: 0, or 30 where an older kit may still take the account back.
+        Does nothing where it was closed before.
         """
         line = HttpRelay(relay or kit.relay, now=time.monotonic)
         try:

@@ -140,6 +140,13 @@ class Roster:
         closer = self.closed_by
         return closer is not None and not any(k.has_right and k.number < closer for k in self.recovery_keys)
 
+    def may_reopen(self, signer: Signer) -> bool:
+        """Whether this recovery key ranks above the one that closed the account, and so can take it back (ROS-09)."""
+        closer = self.closed_by
+        if closer is None or not signer.is_recovery or signer.number >= closer:
+            return False
+        return self.recovery_keys[signer.number].has_right
+
     def is_outranked(self, number: int) -> bool:
         """Whether another recovery key ranks above this one: it is older, and has its right (§5.4)."""
         return is_outranked(self.recovery_keys, number)

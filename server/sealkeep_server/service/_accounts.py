@@ -129,18 +129,25 @@ class Accounts:
     async def open(self, account: AccountId) -> Account:
         """As `get`, for an account that is in use. Raises `ProblemError` (`not-found`, `closed`)."""
         state = await self.get(account)
-        if state.roster.is_closed and (
-            # §5.4: "A `close` by a key while an older one has its right takes effect on the relay after 30 days, unless
-            # that one reclaims."
-            state.roster.close_is_final or self._now_ms() - state.accepted >= CLOSING_SECONDS * 1000
-        ):
+        if self._is_over(state):
             raise ProblemError("closed")
         return state
+
+    def _is_over(self, state: Account) -> bool:
+        """Whether the account was closed and that has taken effect."""
+        # §5.4: "A `close` by a key while an older one has its right takes effect on the relay after 30 days, unless that
+        # one reclaims; …"
+        return state.roster.is_closed and (
+            state.roster.close_is_final or self._now_ms() - state.accepted >= CLOSING_SECONDS * 1000
+        )
 
     async def signer_key(self, account: AccountId, signer: Signer) -> bytes:
         """The public key of one who may sign for this account now. Raises `ProblemError` (`not-found`, `closed`,
         `revoked`, `disputed`)."""
-        state = await self.open(account)
+        state = await self.get(account)
+        # §5.4: "… from then on it answers `closed` to all but such an older key, whose reclaim it takes at any time."
+        if self._is_over(state) and not state.roster.may_reopen(signer):
+            raise ProblemError("closed")
         key = state.roster.signing_key(signer)
         if key is None:
             raise ProblemError("revoked", "The account's roster, which needs no token, shows why.")

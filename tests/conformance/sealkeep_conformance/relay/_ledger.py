@@ -183,8 +183,9 @@ class Ledger:
     def signer_key(self, signer: Signer, now: int) -> bytes:
         """The public key of one who may sign now. Raises `ProblemError` (`closed`, `revoked`)."""
         # §5.4: "A `close` by a key while an older one has its right takes effect on the relay after 30 days, unless that
-        # one reclaims."
-        if self.roster.is_closed and (self.roster.close_is_final or now - self.accepted[-1] >= CLOSING_MS):
+        # one reclaims; from then on it answers `closed` to all but such an older key, whose reclaim it takes at any time."
+        is_over = self.roster.is_closed and (self.roster.close_is_final or now - self.accepted[-1] >= CLOSING_MS)
+        if is_over and not self.roster.may_reopen(signer):
             raise ProblemError("closed")
         key = self.roster.signing_key(signer)
         if key is None:

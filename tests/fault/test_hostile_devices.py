@@ -406,7 +406,7 @@ async def test_a_contradiction_that_an_accomplice_pins(scene: Scene, tmp_path: P
             await step()
         assert "`sealkeep remove 3 --discard --with KIT`" in explain(caught.value).lines[-1]
     for discard in (None, 0):
-        with pytest.raises(UsageError, match="device 3 was removed before: .* only with the recovery kit"):
+        with pytest.raises(UsageError, match=r"device 3 was removed before: .* only with the recovery kit"):
             await scene.phone.remove(3, discard={3: discard})
     change = await scene.phone.remove(2, 3, discard={2: None, 3: None}, kit=scene.kit)
     assert (change.removed, change.lowered) == (((2, "tablet"),), ((3, "laptop"),))

@@ -251,6 +251,7 @@ class Accounts:
         self, account: AccountId, state: Account | None, items: Sequence[Copied]
     ) -> tuple[list[CopiedEntry], Account]:
         after, copied = state, []
+        is_lost = self._may_have_lost(state)
         for item in items:
             # VIE-09: "A relay MUST take copied entries in one transaction or not at all, judge each by §5, …"
             roster = Roster.genesis(item.entry) if after is None else _judge(after.roster, item.entry)
@@ -263,13 +264,21 @@ class Accounts:
                 self._check_dispute(after, roster.entry_signers[-1], up_to=state.roster.number)
             entry = Entry(roster.number, item.entry, self._now_ms())
             copied.append(CopiedEntry(roster.head, entry, _wraps(roster, item.wraps), _pins(roster)))
-            after = Account.after(after, roster, entry)
+            before, after = after, Account.after(after, roster, entry)
+            if before is not None and not is_lost:
+                self._check_limit(before, after.log[-1])
             await asyncio.sleep(0)  # many entries must not keep others waiting
         if after is None:
             raise ProblemError("malformed", "There is no entry.")
-        if state is not None:
+        if state is not None and is_lost:
             self._check_limit(state, _known_ancestor(state.roster, after))
         return copied, after
+
+    def _may_have_lost(self, state: Account | None) -> bool:
+        """Whether entries of this account that come as copies may have been here once: there is none, or the store was
+        restored and has taken none since."""
+        restored = self._store.restored
+        return state is None or (restored is not None and state.accepted < restored[1])
 
     async def entries(self, account: AccountId, first: int) -> tuple[int, AsyncIterator[list[bytes]]]:
         """The number of the roster's head, and the entries from number `first` up to it, some at a time."""

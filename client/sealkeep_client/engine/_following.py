@@ -103,19 +103,20 @@ def _hear_words(session: Session, error: HistoryError) -> Steps[None]:
         error.restored = info.restored or 0
 
 
-def is_cut_meanwhile(session: Session, error: HistoryError) -> Steps[bool]:
-    """Whether an entry that came while its feed was read ends that before what the error is about (ROS-12, ROS-23): then
-    nothing is wrong. Takes nothing."""
+def is_lowered_meanwhile(session: Session, error: HistoryError) -> Steps[bool]:
+    """Whether the pin of a removed device was lowered while its feed was read, so that nothing is wrong. Takes nothing."""
+    # ROS-24: "A reader MUST look at the roster once more before it reports that a removed device's feed does not come to
+    # its pin."
     account = session.account
-    if error.device is None or error.device not in account.roster.devices:
+    device = None if error.device is None else account.roster.devices.get(error.device)
+    if device is None or device.removal is None or error.code not in _OF_A_FEED:
         return False
     try:
         entries, head = yield ReadRoster(account.roster.number + 1)
-        roster = extend_roster(account, entries, head, session.lookup).roster
+        after = extend_roster(account, entries, head, session.lookup).roster
     except SealkeepError:
         return False  # the error stands
-    pin = roster.devices[error.device].removal
-    return pin is not None and pin.discard_after and pin != account.roster.devices[error.device].removal
+    return after.devices[device.number].removal != device.removal
 
 
 def became_another(account: Account, info: RelayInfo) -> bool:

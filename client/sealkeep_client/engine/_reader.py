@@ -10,7 +10,7 @@ from typing import Any, Final
 from sealkeep_client.answers import Heads, Page, PageItem
 from sealkeep_client.engine._actions import Decode, Progress, ReadChanges, ReadHeads, SaveSegment, Steps
 from sealkeep_client.engine._decoding import take_decoded
-from sealkeep_client.engine._following import follow_roster, is_cut_meanwhile
+from sealkeep_client.engine._following import follow_roster, is_lowered_meanwhile
 from sealkeep_client.engine._heads import check_shown, compare_heads
 from sealkeep_client.engine._own_feed import check_own_feed, check_own_header
 from sealkeep_client.engine._pinned import PinnedFeeds, check_pins_reached
@@ -70,7 +70,7 @@ class Reader:
                 if refused.code != "incarnation" or attempt == RACES - 1:
                     raise
             except HistoryError as error:
-                if attempt == RACES - 1 or not (yield from is_cut_meanwhile(session, error)):
+                if attempt == RACES - 1 or not (yield from is_lowered_meanwhile(session, error)):
                     raise
                 self._forget_taken()
                 yield from follow_roster(session)

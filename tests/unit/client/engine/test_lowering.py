@@ -179,7 +179,7 @@ def test_a_pin_below_what_this_device_has_verified(world: World) -> None:
 
 @pytest.mark.parametrize("moment", [ReadHeads, ReadChanges, ReadFeed])
 def test_a_pin_that_is_lowered_while_its_feed_is_read(world: World, moment: type) -> None:
-    """ROS-23, SEG-25: between any two answers; nobody is accused, and what was read comes in."""
+    """ROS-24, SEG-25: between any two answers; nobody is accused, and what was read comes in."""
     made, relay, phone, laptop = world
     for text in ("three", "four", "five"):
         laptop.write(text)

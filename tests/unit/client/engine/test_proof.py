@@ -61,7 +61,7 @@ def test_a_head_that_is_only_named_is_asked_for(world: World) -> None:
     relay.asked.clear()
     found = finding(made, forked(phone))
     assert (found.accused, found.places) == ("device", (Place(2, 1),))
-    assert [type(action) for action in relay.asked] == [ReadRoster, ReadHeads, ReadFeed, ReadRoster]
+    assert [type(action) for action in relay.asked] == [ReadRoster, ReadHeads, ReadFeed]
 
 
 @pytest.mark.parametrize(

@@ -248,7 +248,7 @@ async def remove(vault: Vault, number: int) -> None:
 
 
 async def test_a_removed_device_that_wrote_on_meanwhile(world: World) -> None:
-    """VIE-09, D74: on the restored relay it is active again; when its removal comes back what it wrote there is given up.
+    """VIE-09, D92: on the restored relay it is active again; when its removal comes back what it wrote there is given up.
     Who has read that without the removal goes on once the kit has lowered the pin (ROS-17, ROS-23)."""
     phone = world.phone
     laptop, tablet = await world.join("laptop"), await world.join("tablet")

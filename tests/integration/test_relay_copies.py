@@ -243,7 +243,7 @@ async def test_info_names_the_incarnation_before(tmp_path: Path) -> None:
 
 
 async def test_copied_entries_count(tmp_path: Path) -> None:
-    """§5.5, D76: one by one; only the first batch after a restore is one entry when it comes, also where its last signer
+    """§5.5, D94: one by one; only the first batch after a restore is one entry when it comes, also where its last signer
     was not known here, and then all of them count."""
     data = tmp_path / "data"
     with RelayProcess(data, "--roster-entries", "3", "--roster-reserve", "1") as relay:

@@ -102,6 +102,30 @@ def test_remove(homes: Path, sealkeep: Sealkeep) -> None:
     assert re.search(rf"laptop .* removed {MOMENT}, by phone", sealkeep(homes / "phone", "devices").out)
 
 
+def test_more_is_given_up_of_a_removed_device(homes: Path, sealkeep: Sealkeep, exports: list[Path]) -> None:
+    """ROS-23: with the kit alone; one line says so where it is not given."""
+    assert sealkeep(homes / "phone", "remove", "laptop").status == 0
+    assert sealkeep(homes / "desk", "recover", "--kit", homes / "kit.txt", "--name", "desk").status == 0
+    assert sealkeep(homes / "desk", "import", exports[0]).status == 0
+    assert sealkeep(homes / "desk", "sync").status == 0
+    assert sealkeep(homes / "phone", "remove", "desk").status == 0
+    command = ("remove", "desk", "--discard-after", "0")
+    said = sealkeep(homes / "phone", *command)
+    assert (said.status, said.out) == (2, "")
+    assert said.err == (
+        "sealkeep: device 3 was removed before: what it wrote can be given up only with the recovery kit, so that no stolen"
+        " device can erase it; give that kit with --with\n"
+    )
+    said = sealkeep(homes / "phone", *command, "--with", homes / "kit.txt")
+    assert (said.status, said.err) == (0, "")
+    assert said.out == "“desk” (device 3) was removed before. What it wrote ends earlier now.\n"
+    [again] = sealkeep(homes / "phone", *command, "--with", homes / "kit.txt", "--json").objects
+    assert (again["entry"], again["removed"], again["given_up"]) == (None, [], [])
+    log = sealkeep(homes / "phone", "devices", "--log").out.splitlines()
+    assert "gave up what was written by “desk” (device 3) after segment 0" in log[-1]
+    assert sealkeep(homes / "phone", "sync").status == 0
+
+
 def test_remove_as_json_and_with_a_new_kit(homes: Path, sealkeep: Sealkeep) -> None:
     """ROS-16: the phone has shown the kit."""
     (homes / "taken.txt").write_text("something else")

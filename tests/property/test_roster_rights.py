@@ -84,8 +84,13 @@ def check(roster: Roster, *, first: int = FIRST) -> None:
 
 lowerings = st.lists(
     st.tuples(
-        st.integers(0, 3), st.sampled_from(["device", "kit"]), st.integers(0, 63), st.integers(0, 4), st.booleans()
+        st.integers(0, 2),  # whose pin
+        st.sampled_from(["highest", "kit", "device"]),
+        st.integers(0, 63),
+        st.integers(0, 3),  # the seq
+        st.integers(0, 3).map(bool),  # discard-after
     ),
+    min_size=1,
     max_size=6,
 )
 
@@ -102,14 +107,18 @@ def test_pins_only_shrink_and_only_by_the_highest_kit(
         by = signer(account.roster, by_kit, who)
         if by is not None:
             do(account, by, deed, whom)
+    if account.roster.is_closed:
+        account.reclaim(by=FIRST)
+    elif account.roster.devices[3].active:  # so that there is a pin to lower
+        account.change(kit(FIRST), remove=[3], new_kit=account.roster.needs_new_kit([3]))
     for offset, kind, who, seq, discard_after in tries:
         before = account.roster
         gone = [item for item in before.devices.values() if not item.active and item.removal is not None]
         keys = [kit(key.number) for key in before.recovery_keys if key.has_right]
-        signers = keys if kind == "kit" else [device(item.number) for item in before.active_devices]
-        if not gone or not signers or before.is_closed:
-            break
-        target, by = gone[offset % len(gone)], signers[who % len(signers)]
+        signers = keys if kind != "device" else [device(item.number) for item in before.active_devices]
+        if not signers:
+            continue
+        target, by = gone[-1 - offset % len(gone)], signers[0 if kind == "highest" else who % len(signers)]
         header_id = account.known(target.number, seq) or bytes(32)
         pin = Removal(target.number, seq, header_id if seq else b"", discard_after)
         assert target.removal is not None

@@ -95,7 +95,7 @@ async def through_its_kit(theft: Theft) -> None:
 
 async def closed(theft: Theft) -> None:
     await theft.laptop.replace_kit(on_kit=theft.thiefs.append)
-    assert await Vault.close_account(theft.thiefs[-1]) == 30
+    assert (await Vault.close_account(theft.thiefs[-1])).days == 30
 
 
 async def removed_the_owner(theft: Theft) -> None:

@@ -65,7 +65,7 @@ def test_the_log(homes: Path, sealkeep: Sealkeep) -> None:
         assert re.fullmatch(pattern, line), line
     entries = sealkeep(homes / "phone", "devices", "--log", "--json").objects
     assert [entry["what"] for entry in entries] == ["genesis", "change", "change", "change", "change"]
-    assert entries[2]["removed"] == [{"number": 2, "name": "laptop", "last": 0, "discarded": False}]
+    assert entries[2]["removed"] == [{"number": 2, "name": "laptop", "last": 0, "discarded": False, "before": False}]
     assert [entry["kit"] for entry in entries] == [0, None, None, 1, None]
     assert all(len(entry["key"]) == len(entry["id"]) == 64 for entry in entries)
     assert entries[0]["id"] == read_kit(homes / "kit.txt").account.hex()
@@ -102,6 +102,30 @@ def test_remove(homes: Path, sealkeep: Sealkeep) -> None:
     assert re.search(rf"laptop .* removed {MOMENT}, by phone", sealkeep(homes / "phone", "devices").out)
 
 
+def test_more_is_given_up_of_a_removed_device(homes: Path, sealkeep: Sealkeep, exports: list[Path]) -> None:
+    """ROS-23: with the kit alone; one line says so where it is not given."""
+    assert sealkeep(homes / "phone", "remove", "laptop").status == 0
+    assert sealkeep(homes / "desk", "recover", "--kit", homes / "kit.txt", "--name", "desk").status == 0
+    assert sealkeep(homes / "desk", "import", exports[0]).status == 0
+    assert sealkeep(homes / "desk", "sync").status == 0
+    assert sealkeep(homes / "phone", "remove", "desk").status == 0
+    command = ("remove", "desk", "--discard-after", "0")
+    said = sealkeep(homes / "phone", *command)
+    assert (said.status, said.out) == (2, "")
+    assert said.err == (
+        "sealkeep: device 3 was removed before: what it wrote can be given up only with the recovery kit, so that no stolen"
+        " device can erase it; give that kit with --with\n"
+    )
+    said = sealkeep(homes / "phone", *command, "--with", homes / "kit.txt")
+    assert (said.status, said.err) == (0, "")
+    assert said.out == "“desk” (device 3) was removed before. What it wrote ends earlier now.\n"
+    [again] = sealkeep(homes / "phone", *command, "--with", homes / "kit.txt", "--json").objects
+    assert (again["entry"], again["removed"], again["given_up"]) == (None, [], [])
+    log = sealkeep(homes / "phone", "devices", "--log").out.splitlines()
+    assert "gave up what was written by “desk” (device 3) after segment 0" in log[-1]
+    assert sealkeep(homes / "phone", "sync").status == 0
+
+
 def test_remove_as_json_and_with_a_new_kit(homes: Path, sealkeep: Sealkeep) -> None:
     """ROS-16: the phone has shown the kit."""
     (homes / "taken.txt").write_text("something else")
@@ -112,7 +136,8 @@ def test_remove_as_json_and_with_a_new_kit(homes: Path, sealkeep: Sealkeep) -> N
     new = homes / "new.pdf"
     [removed] = sealkeep(homes / "laptop", "remove", "phone", "--kit", new, "--json").objects
     gone = [{"number": 1, "name": "phone"}]
-    assert removed == {"type": "remove", "entry": 2, "removed": gone, "kit": str(new), "staying": []}
+    said = {"type": "remove", "entry": 2, "removed": gone, "kit": str(new), "given_up": [], "staying": []}
+    assert removed == said
     assert read_kit(new).account == read_kit(homes / "kit.txt").account
     assert sealkeep(homes / "laptop", "kit", "verify", "--kit", new).status == 0
 
@@ -274,6 +299,12 @@ def test_a_closing_that_a_thief_began_is_told(homes: Path, sealkeep: Sealkeep) -
     thiefs = homes / "thiefs.txt"
     assert sealkeep(homes / "laptop", "kit", "replace", "--kit", thiefs).status == 0
     assert "closed in 30 days" in sealkeep(homes, "close-account", "--kit", thiefs).out
+    again = sealkeep(homes, "close-account", "--kit", thiefs).out
+    assert re.fullmatch(
+        rf"The account was closed before on {MOMENT}\. Your devices are shut out 30 days after that, unless an older"
+        r" recovery kit takes it back\.\n",
+        again,
+    )
     for command in ("sync", "status"):
         said = sealkeep(homes / "phone", command)
         assert said.status == 0
@@ -290,9 +321,12 @@ def test_a_closing_that_a_thief_began_is_told(homes: Path, sealkeep: Sealkeep) -
 
 def test_close_account(homes: Path, sealkeep: Sealkeep) -> None:
     [closed] = sealkeep(homes, "close-account", "--kit", homes / "kit.txt", "--json").objects
-    assert (closed["type"], closed["days"]) == ("close-account", 0)
+    assert (closed["type"], closed["days"], closed["before"], closed["closed"]) == ("close-account", 0, False, None)
     said = sealkeep(homes, "close-account", "--kit", homes / "kit.txt")
-    assert (said.status, said.out) == (0, "The account is closed: the relay takes and gives nothing any more.\n")
+    assert (said.status, said.out) == (
+        0,
+        "The account is closed already: the relay takes and gives nothing any more.\n",
+    )
     said = sealkeep(homes / "phone", "sync")
     assert said.status == 1
     assert "the account was closed (closed); what is on this device can still be read and exported" in said.err

@@ -242,15 +242,23 @@ async def test_info_names_the_incarnation_before(tmp_path: Path) -> None:
         assert info[7][1] > 1_700_000_000_000
 
 
-async def test_copied_entries_count_later(tmp_path: Path) -> None:
-    """§5.5: a batch is one entry when it comes, also where its last signer was not known here; then all of them count."""
-    with RelayProcess(tmp_path / "data", "--roster-entries", "3", "--roster-reserve", "1") as relay:
+async def test_copied_entries_count(tmp_path: Path) -> None:
+    """§5.5, D94: one by one; only the first batch after a restore is one entry when it comes, also where its last signer
+    was not known here, and then all of them count."""
+    data = tmp_path / "data"
+    with RelayProcess(data, "--roster-entries", "3", "--roster-reserve", "1") as relay:
+        owner = Owner()
+        lost_ones = [owner.change(added=[new_keys()]), owner.change(), owner.change()]
+        last = owner.change(by=Signer.device(2))
+        more = owner.change()
         async with RelayClient(relay.url, relay.identity) as client:
-            owner = Owner()
             assert (await client.create(owner)).status == 201
-            lost_ones = [owner.change(added=[new_keys()]), owner.change(), owner.change()]
-            last = owner.change(by=Signer.device(2))
-            assert (await client.copy_roster(owner, *map(lost, lost_ones), whole(last))).value == {1: 4}
-            more = owner.change()
+            assert (await client.copy_roster(owner, *map(lost, lost_ones), whole(last))).code == "busy"
+            assert (await client.copy_roster(owner, lost(lost_ones[0]), whole(lost_ones[1]))).value == {1: 2}
+        relay.stop()
+        subprocess.run([sys.executable, "-m", "sealkeep_server", "--data", str(data), "restored"], check=True)
+        relay.start()
+        async with RelayClient(relay.url, relay.identity) as client:
+            assert (await client.copy_roster(owner, lost(lost_ones[2]), whole(last))).value == {1: 4}
             assert (await client.copy_roster(owner, whole(more))).code == "busy"
             assert (await client.change(owner, more.entry, more.wraps, 4)).code == "busy"

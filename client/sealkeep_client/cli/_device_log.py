@@ -34,12 +34,17 @@ def sentence(change: RosterChange) -> str:
         parts.append("made the account")
     if change.what == "reclaim":
         parts.append("took the account back")
-    if change.removed:
-        pins = [
-            f"{_device(device)}, whose segments end at {seq}" + (", the rest given up" if cut else "")
-            for device, (seq, cut) in zip(change.removed, change.pins, strict=True)
-        ]
-        parts.append("removed " + "; ".join(pins))
+    pins = list(zip(change.removed, change.pins, strict=True))
+    removed = [
+        f"{_device(device)}, whose segments end at {seq}" + (", the rest given up" if cut else "")
+        for device, (seq, cut) in pins
+        if device[0] not in change.lowered
+    ]
+    lowered = [f"{_device(device)} after segment {seq}" for device, (seq, _) in pins if device[0] in change.lowered]
+    if removed:
+        parts.append("removed " + "; ".join(removed))
+    if lowered:
+        parts.append("gave up what was written by " + "; ".join(lowered))
     if change.added:
         parts.append(("with " if change.what == "genesis" else "added ") + ", ".join(map(_device, change.added)))
     if change.kit is not None:
@@ -68,7 +73,7 @@ def entry_json(change: RosterChange) -> dict[str, Any]:
         "epoch": change.epoch,
         "added": [{"number": number, "name": name} for number, name in change.added],
         "removed": [
-            {"number": number, "name": name, "last": seq, "discarded": cut}
+            {"number": number, "name": name, "last": seq, "discarded": cut, "before": number in change.lowered}
             for (number, name), (seq, cut) in zip(change.removed, change.pins, strict=True)
         ],
         "kit": change.kit,

@@ -127,7 +127,12 @@ def _kit_json(kit: KitInfo) -> dict[str, Any]:
 @click.argument("devices", nargs=-1, required=True, metavar="DEVICE...")
 @kit_in_hand_option("Sign with this recovery kit. It also ends the kits that a removed device made later.")
 @new_kit_option("--kit", "Where a new recovery kit is written, if a removed device has seen the one that you have")
-@click.option("--discard", is_flag=True, help="Give up what it wrote from where it does not hold, or while it goes on.")
+@click.option(
+    "--discard",
+    is_flag=True,
+    help="Give up what it wrote from where it does not hold, or while it goes on; with your oldest kit (--with) also of a"
+    " device that was removed before.",
+)
 @click.option(
     "--discard-after",
     type=click.IntRange(min=0),
@@ -160,10 +165,11 @@ def remove_command(
         known = (await vault.device_log())[-1].number  # before a sync brings what nobody has looked at
         chosen = await _choose(vault, devices)
         names.update({device.number: device.name for device in chosen})
-        if any(device.removed_by is None for device in chosen):
+        gives_up = discard or discard_after is not None
+        if gives_up or any(device.removed_by is None for device in chosen):
             chosen = await _ask(chosen, await vault.devices(), await vault.kits(), file)
             names.update({device.number: device.name for device in chosen})
-        given_up = dict.fromkeys(names, discard_after) if discard or discard_after is not None else {}
+        given_up = dict.fromkeys(names, discard_after) if gives_up else {}
         change = await vault.remove(
             *names, on_kit=file.keep, prepared=file.prepared, kit=kit, since=known, discard=given_up
         )
@@ -251,7 +257,12 @@ async def _ask(
     if current.device in {device.number for device in chosen}:
         click.echo(f"It has seen your recovery kit, so that a new one is made: {file.path}", err=True)
     which = "this device" if len(chosen) == 1 else "these devices"
-    if not await ask(f"Remove {which} for good?"):
+    if all(device.removed_by is not None for device in chosen):
+        question = "It was" if len(chosen) == 1 else "They were"
+        question += " removed before. Give up what cannot be kept, on all devices and for good?"
+    else:
+        question = f"Remove {which} for good?"
+    if not await ask(question):
         raise click.ClickException("nothing was changed")
     return chosen
 
@@ -266,6 +277,7 @@ def _tell_removed(
                 "entry": change.entry,
                 "removed": [{"number": number, "name": name} for number, name in change.removed],
                 "kit": str(file.path) if change.new_kit else None,
+                "given_up": [{"number": number, "name": name} for number, name in change.lowered],
                 "staying": [
                     {"number": device.number, "name": device.name, "brought_by": device.brought_by}
                     for device in staying
@@ -285,6 +297,8 @@ def _tell_removed(
 
 
 def _tell_of_change(change: MembershipChange, names: dict[int, str], file: KitFile) -> None:
+    for number, name in change.lowered:
+        click.echo(f"{quoted(name)} (device {number}) was removed before. What it wrote ends earlier now.")
     if change.entry is None:
         click.echo("It is removed already." if len(names) == 1 else "They are removed already.")
         return

@@ -17,7 +17,7 @@ from sealkeep_client.cli._output import count, print_json, say, when
 
 if TYPE_CHECKING:
     from sealkeep_client.kit import RecoveryKit
-    from sealkeep_client.vault import KitReport, MembershipChange, Vault
+    from sealkeep_client.vault import Closing, KitReport, MembershipChange, Vault
 
 _kit_option = click.option(
     "--kit",
@@ -160,18 +160,26 @@ def close_account_command(kit: Path | None, relay: str | None, as_json: bool) ->
 
     page = _read(kit)
 
-    async def close() -> int:
+    async def close() -> Closing:
         if can_ask():
             click.echo("Export what you want to keep first, on a device: `sealkeep export OUT`.", err=True)
             if not await ask("Close the account for good?"):
                 raise click.ClickException("nothing was changed")
         return await Vault.close_account(page, relay=relay)
 
-    days = run(close())
+    closing = run(close())
     if as_json:
-        print_json({"type": "close-account", "account": page.account.hex(), "days": days})
+        said = {"days": closing.days, "before": closing.before, "closed": closing.at}
+        print_json({"type": "close-account", "account": page.account.hex(), **said})
         return
-    if days:
-        click.echo(f"The account is closed in {days} days, unless an older recovery kit takes it back before.")
+    if not closing.days:
+        already = " already" if closing.before else ""
+        click.echo(f"The account is closed{already}: the relay takes and gives nothing any more.")
+    elif closing.before:
+        on = "" if closing.at is None else f" on {when(closing.at)}"
+        click.echo(
+            f"The account was closed before{on}. Your devices are shut out {closing.days} days after that, unless an"
+            " older recovery kit takes it back."
+        )
     else:
-        click.echo("The account is closed: the relay takes and gives nothing any more.")
+        click.echo(f"The account is closed in {closing.days} days, unless an older recovery kit takes it back before.")

@@ -1,6 +1,7 @@
 """The vault: the public face of the SDK."""
 
 from sealkeep_client.vault._device_types import (
+    Closing,
     DeviceInfo,
     KitInfo,
     KitReport,
@@ -36,6 +37,7 @@ __all__ = [
     "Change",
     "Chat",
     "Checkpoint",
+    "Closing",
     "DeviceInfo",
     "Draft",
     "Enrolled",

@@ -194,6 +194,7 @@ class Devices:
             done.entry,
             tuple((number, name_device(account.roster, account.epochs, number)) for number in done.removed),
             done.new_kit,
+            tuple((number, name_device(account.roster, account.epochs, number)) for number in done.lowered),
         )
 
     def _new_kits(self, on_kit: OnKit | None, prepared: RecoveryKit | None) -> NewKits:
@@ -262,4 +263,5 @@ def _tell(account: Account, entry: Entry) -> RosterChange:
         removed=tuple((r.device, name_device(account.roster, account.epochs, r.device)) for r in entry.removed),
         pins=tuple((r.seq, r.discard_after) for r in entry.removed),
         kit=kit,
+        lowered=tuple(r.device for r in entry.removed if roster.devices[r.device].removed_at != entry.number),
     )

@@ -104,6 +104,36 @@ async def test_a_pin_beyond_the_feed(relay: HostileRelay, client: RelayClient) -
     assert 7 not in (await client.request("GET", "/v1/info")).value
 
 
+async def test_a_pin_that_the_feed_has_passed(relay: HostileRelay, client: RelayClient) -> None:
+    """VIE-09: where the store was restored, what lies beyond goes, and another header at the pin's place."""
+    owner = Owner()
+    added = owner.change(added=[new_keys()])
+    thief = owner.devices[2]
+    await client.create(owner)
+    await client.change(owner, added.entry, added.wraps, 0)
+    segments = [thief.seal() for _ in range(3)]
+    assert (await client.append(thief, *segments)).status == 200
+    backup = relay.snapshot()
+    for pin, left in ((Removal(2, 2, segments[1].header_id, False), 2), (Removal(2, 2, bytes(32), False), 1)):
+        removed = owner.change(removed=[pin], take=False)
+        relay.put_back(backup)
+        held, epochs = owner.roster, list(owner.epochs)
+        owner._took(removed)
+        assert (await client.copy_roster(owner, lost(removed), whole(owner.change()))).value == {1: 3}
+        owner.roster, owner.epochs = held, epochs
+        heads = (await client.as_device(owner.device, "GET", "heads")).value
+        assert heads[3] == [[2, left, segments[left - 1].header_id]]
+
+
+async def test_copied_entries_count(client: RelayClient) -> None:
+    """§5.5, §11.4: one by one, where nothing can have been lost."""
+    owner = Owner()
+    await client.create(owner)
+    entries = [owner.change() for _ in range(5)]
+    assert (await client.copy_roster(owner, *map(lost, entries[:4]), whole(entries[4]))).code == "busy"
+    assert (await client.copy_roster(owner, *map(lost, entries[:3]), whole(entries[3]))).value == {1: 4}
+
+
 async def test_too_many_entries(client: RelayClient) -> None:
     """§5.5: a device's and its descendants' together; the reserve is of standing; the kit may."""
     owner = Owner()

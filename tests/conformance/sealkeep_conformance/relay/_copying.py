@@ -24,9 +24,16 @@ class Copied:
 
 
 def copy_entries(
-    account: AccountId, ledger: Ledger | None, items: Sequence[Copied], *, now: int, restored: bool, limit: EntryLimit
+    account: AccountId,
+    ledger: Ledger | None,
+    items: Sequence[Copied],
+    *,
+    now: int,
+    restored: int | None,
+    limit: EntryLimit,
 ) -> Ledger:
-    """The account with these entries behind its own; the same object where they stand there already.
+    """The account with these entries behind its own; the same object where they stand there already. `restored` is when the
+    relay was restored from a backup.
 
     Raises `PeerError` or `ProblemError` (`malformed`, `roster-conflict`, `fork`, `invalid`, `pinned`, `busy`, …).
     """
@@ -41,11 +48,14 @@ def copy_entries(
         raise ProblemError("fork")
     fresh = items[len(known) :]
     # VIE-09: "A relay MUST take copied entries in one transaction or not at all, judge each by §5, and require that the
-    # last one is new, comes with all its wraps and keeps ROS-12; a pin in the entries before it may lie beyond the feed's
-    # head where they make the account, or the relay's store was restored."
+    # last one is new, comes with all its wraps and keeps ROS-12; where they make the account, or the relay's store was
+    # restored, a pin in the entries before it may lie beyond the feed's head, …"
     # In a copy of the ledger: one entry that is refused leaves all as it was.
     after = None if ledger is None else ledger.copy()
     before = None if ledger is None else ledger.roster.number
+    # §11.4: "where they make the account, or the relay's store was restored and has taken no entry of it since, a batch is
+    # one entry when it comes, its last one"
+    is_lost = ledger is None or (restored is not None and ledger.accepted[-1] < restored)
     for place, item in enumerate(fresh):
         is_last = place == len(fresh) - 1
         if after is None:
@@ -53,15 +63,17 @@ def copy_entries(
             if after.account != account:
                 raise ProblemError("invalid")
         else:
+            if not is_lost:
+                limit.check(after, item.entry, now)
             after.copy_entry(
                 item.entry,
                 item.wraps,
                 now,
                 is_last=is_last,
-                may_lack=ledger is None or restored,
+                may_lack=ledger is None or restored is not None,
                 up_to=before,
             )
-    if ledger is not None and after is not None and fresh:
+    if ledger is not None and is_lost and after is not None and fresh:
         limit.check_copied(ledger, after, now)
     return after if after is not None and fresh else _there(ledger)
 

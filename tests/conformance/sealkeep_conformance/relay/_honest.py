@@ -183,9 +183,8 @@ class Honest:
 
     def copy_entries(self, account: AccountId, ledger: Ledger | None, items: Sequence[Copied]) -> Ledger:
         """The account with copied entries behind its own. Raises as `copy_entries` does."""
-        return copy_entries(
-            account, ledger, items, now=self.now(), restored=self.restored is not None, limit=self.entry_limit
-        )
+        restored = None if self.restored is None else self.restored[1]
+        return copy_entries(account, ledger, items, now=self.now(), restored=restored, limit=self.entry_limit)
 
     # §8.5
 

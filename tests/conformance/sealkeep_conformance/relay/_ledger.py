@@ -138,13 +138,17 @@ class Ledger:
         self, data: bytes, wraps: Sequence[bytes | None], now: int, *, is_last: bool, may_lack: bool, up_to: int | None
     ) -> None:
         """Take the next entry from a copy (§11.4). Of those before the last, wraps may be lost, and with `may_lack` the end
-        of a pinned feed; disputes by entries beyond number `up_to` do not count. Raises as `append_entry` does."""
+        of a pinned feed, or that it ended there; disputes by entries beyond number `up_to` do not count. Raises as
+        `append_entry` does."""
         roster = self._judge_entry(data)
         roster.check_wraps(list(wraps), all_of_them=is_last)
         if up_to is not None:
             # A dispute that the copies bring along was over when its key signed behind it, as far as one can tell here.
             self._check_dispute(roster.entry_signers[-1], now, up_to=up_to)
-        self._pin(roster, may_lack=may_lack and not is_last)
+        if may_lack and not is_last:
+            self._pin_copied(roster)
+        else:
+            self._pin(roster)
         self._add(roster, data, wraps, now)
 
     def _add(self, roster: Roster, data: bytes, wraps: Sequence[bytes | None], now: int) -> None:
@@ -164,7 +168,18 @@ class Ledger:
                 raise ProblemError("revoked") from None
             raise
 
-    def _pin(self, roster: Roster, *, may_lack: bool = False) -> None:
+    def _pin_copied(self, roster: Roster) -> None:
+        """Discard what the feeds have beyond the last entry's pins, where something was lost."""
+        for removal in roster.last.removed if roster.last is not None else ():
+            feed = self.feed_of(removal.device)
+            if removal.seq > len(feed):
+                continue
+            # VIE-09: "… and the relay erases what the feed has beyond such a pin, and another header at its seq."
+            same = removal.seq == 0 or feed[removal.seq - 1].header_id == removal.header_id
+            end = removal.seq if same else removal.seq - 1
+            self.log = [stored for stored in self.log if stored.device != removal.device or stored.seq <= end]
+
+    def _pin(self, roster: Roster) -> None:
         """Hold the last entry's pins against the feeds, and discard what it says to discard."""
         removed = roster.last.removed if roster.last is not None else ()
         for removal in removed:
@@ -172,8 +187,6 @@ class Ledger:
             at_pin = feed[removal.seq - 1].header_id if 0 < removal.seq <= len(feed) else NO_ID
             # ROS-12: "A pin MUST name seq 0 with an empty id, or a seq from 1 with a header id; the relay MUST refuse a
             # removal whose pin is not that feed's head, unless it says discard-after, whose seq MUST NOT be beyond it."
-            if may_lack and removal.seq > len(feed):
-                continue
             beyond = removal.seq > len(feed) or (removal.seq < len(feed) and not removal.discard_after)
             if beyond or at_pin != removal.header_id:
                 raise ProblemError("pinned")
@@ -183,8 +196,9 @@ class Ledger:
     def signer_key(self, signer: Signer, now: int) -> bytes:
         """The public key of one who may sign now. Raises `ProblemError` (`closed`, `revoked`)."""
         # §5.4: "A `close` by a key while an older one has its right takes effect on the relay after 30 days, unless that
-        # one reclaims."
-        if self.roster.is_closed and (self.roster.close_is_final or now - self.accepted[-1] >= CLOSING_MS):
+        # one reclaims; from then on it answers `closed` to all but such an older key, whose reclaim it takes at any time."
+        is_over = self.roster.is_closed and (self.roster.close_is_final or now - self.accepted[-1] >= CLOSING_MS)
+        if is_over and not self.roster.may_reopen(signer):
             raise ProblemError("closed")
         key = self.roster.signing_key(signer)
         if key is None:

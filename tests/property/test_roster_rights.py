@@ -122,7 +122,8 @@ def test_pins_only_shrink_and_only_by_the_highest_kit(
         header_id = account.known(target.number, seq) or bytes(32)
         pin = Removal(target.number, seq, header_id if seq else b"", discard_after)
         assert target.removal is not None
-        allowed = by == keys[0] and discard_after and seq < target.removal.seq
+        is_same = pin != target.removal and pin == target.removal._replace(discard_after=True)
+        allowed = by == keys[0] and discard_after and (seq < target.removal.seq or is_same)
         try:
             account.change(by, remove=[pin])
         except UsageError:

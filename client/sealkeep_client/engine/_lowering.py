@@ -34,9 +34,14 @@ def lowered_pins(session: Session, discard: Mapping[int, int | None], signer: Si
             ids[device, int(followed)] = identifier
     pins = []
     for device, end in sorted(ends.items()):
-        if end >= _pin(roster, device).seq:
+        pin = _pin(roster, device)
+        # The pin that it has is worth an entry where something beyond was verified here, or a person names it.
+        is_kept = pin.discard_after or (device in surveyed and session.account.feed(device).seq <= pin.seq)
+        if end > pin.seq or (end == pin.seq and is_kept):
             continue
         found = ids.get((device, end)) or session.lookup(device, end) if end else b""
+        if end == pin.seq:
+            found = pin.header_id
         if found is None:
             raise UsageError(f"this device has not read the feed of device {device} up to seq {end}")
         pins.append(Removal(device, end, found, True))

@@ -109,13 +109,14 @@ def check_pins(account: Account, roster: Roster, known: HeaderIds) -> None:
                 device=device.number,
                 seq=feed.seq,
             )
+            error.lower_to = removal.seq
         elif identifier is not None and identifier != removal.header_id:
             error = HistoryError(
                 "fork", "a removal pins another header than the verified one", device=device.number, seq=removal.seq
             )
+            error.lower_to = removal.seq - 1
         else:
             continue
-        error.lower_to = removal.seq - 1 if removal.seq else None
         raise error
 
 

@@ -286,10 +286,12 @@ class Roster:
 
     def _check_lowered(self, entry: Entry, present: Removal, lowered: Removal) -> None:
         # ROS-23: "A removal of a device that was removed before MUST be signed by a recovery key above which none ranks
-        # (§5.4), say discard-after, and name a seq below that of the device's present pin."
+        # (§5.4), say discard-after, and name a seq below that of the device's present pin, or that pin itself where it does
+        # not say so."
         if not self.may_lower_pins(entry.signer):
             self._refuse("only the highest recovery key lowers the pin of a removed device")
-        if not lowered.discard_after or lowered.seq >= present.seq:
+        is_same = not present.discard_after and lowered == present._replace(discard_after=True)
+        if not lowered.discard_after or (lowered.seq >= present.seq and not is_same):
             self._refuse("a removed device's pin is only ever lowered, with discard-after")
 
     def _add(self, entry: Entry, devices: dict[int, RosterDevice], at: int) -> None:

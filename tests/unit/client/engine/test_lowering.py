@@ -104,6 +104,7 @@ def test_a_feed_that_holds_is_given_up_only_after_a_seq(world: World) -> None:
     laptop.sync()
     phone.change(Change(removed=frozenset({2})))
     assert phone.change(giving_up(2, by=made.recovery(0))) == Changed(None)
+    assert phone.change(giving_up(2, after=2, by=made.recovery(0))).lowered == (2,)  # it says discard-after from now on
     assert phone.change(giving_up(2, after=2, by=made.recovery(0))) == Changed(None)
     changed = phone.change(giving_up(2, after=1, by=made.recovery(0)))
     assert (changed.removed, changed.lowered, made.entry().removed[0].seq) == ((), (2,), 1)
@@ -170,9 +171,11 @@ def test_a_pin_below_what_this_device_has_verified(world: World) -> None:
     made.remove(Removal(2, 1, relay.log[1].segment.header_id, False), by=device(3))
     with refused(HistoryError, "rollback", device=2, seq=2) as caught:
         phone.sync()
-    assert (caught.value.can_lower, caught.value.lower_to) == (False, 0)
-    made.change(kit(0), remove=[Removal(2, 0, b"", True)])
-    relay.log = [stored for stored in relay.log if stored.device != 2]
+    assert (caught.value.can_lower, caught.value.lower_to) == (False, 1)
+    kept = relay.log[1].segment.header_id
+    relay.log = [stored for stored in relay.log if stored.device != 2 or stored.segment.seq == 1]
+    assert Device(3, made, relay).change(giving_up(2, after=1, by=made.recovery(0))).lowered == (2,)
+    assert made.entry().removed == (Removal(2, 1, kept, True),)
     phone.sync()
     assert phone.account.roster == made.roster
 

@@ -297,7 +297,7 @@ def test_the_highest_kit_lowers_a_pin(pinned: MadeAccount, seq: int) -> None:
         (2, True, device(1)),  # a device
         (2, True, kit(1)),  # a kit above which one ranks
         (2, False, kit(0)),  # not with discard-after
-        (3, True, kit(0)),  # the pin that it has
+        (3, False, kit(0)),  # the pin that it has, as it is
     ],
 )
 def test_what_lowers_no_pin(pinned: MadeAccount, seq: int, discard_after: bool, by: Signer) -> None:
@@ -306,6 +306,19 @@ def test_what_lowers_no_pin(pinned: MadeAccount, seq: int, discard_after: bool, 
     assert good is not None
     pin = lowered(pinned, seq, discard_after=discard_after)
     refuse(pinned, altered(good, signer=by, removed=(pin,)), by)
+
+
+def test_the_same_pin_may_say_discard_after(pinned: MadeAccount) -> None:
+    """ROS-23: it ends what a wrong pin holds up, and gives up nothing that the pin vouches for; once, and only this one."""
+    same = lowered(pinned, 3)
+    good = pinned.compose(kit(0), remove=[same]).roster.last
+    assert good is not None
+    refuse(pinned, altered(good, removed=(Removal(2, 3, bytes(32), True),)), kit(0))
+    pinned.change(kit(0), remove=[same])
+    assert pinned.roster.devices[2].removal == same
+    again = pinned.compose(kit(0), remove=[lowered(pinned, 2)]).roster.last
+    assert again is not None
+    refuse(pinned, altered(again, removed=(same,)), kit(0))
 
 
 def test_a_pin_never_rises(pinned: MadeAccount) -> None:
@@ -350,7 +363,7 @@ def test_a_reclaim_lowers_pins_too(pinned: MadeAccount) -> None:
     pins = [pinned.pin(1), lowered(pinned, 1), pinned.pin(3)]
     good = pinned.compose(kit(0), add=1, remove=pins, new_kit=True, reclaim=True).roster.last
     assert good is not None
-    for wrong in (lowered(pinned, 3), lowered(pinned, 1, discard_after=False)):
+    for wrong in (lowered(pinned, 3, discard_after=False), lowered(pinned, 1, discard_after=False)):
         refuse(pinned, altered(good, removed=(pins[0], wrong, pins[2])), kit(0))
     refuse(pinned, altered(good, signer=kit(1)), kit(1))
     for left_out in (0, 2):

@@ -54,7 +54,7 @@ bench: $(DEV) $(PACKAGE) ## measure against the floors (EXPORT=path, needed); al
 	@$(PY) tests/benchmarks/bench.py "$(EXPORT)" --json build/bench.json
 
 attacks: $(DEV) $(PACKAGE) ## write docs/attacks.md anew: what a lying relay does, and what comes of it
-	@$(PY) -m pytest tests/fault/test_attacks.py tests/fault/test_forks.py --write-docs -q
+	@$(PY) -m pytest tests/fault/test_attacks.py tests/fault/test_forks.py tests/fault/test_repair_lies.py --write-docs -q
 
 lint: $(DEV) $(PACKAGE) ## ruff, mypy --strict, import-linter
 	@$(PY) -m ruff check .

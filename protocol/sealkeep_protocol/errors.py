@@ -57,6 +57,10 @@ class PeerError(SealkeepError):
         self.seq = seq
         self.proof: Contradiction | None = None  # what proves it to others, where something does (spec §11.2)
         self.evidence: str | None = None  # the file in which that was saved
+        # Where a removed device's pin cannot stand: whether the highest recovery kit can lower it from here (ROS-23), and
+        # from elsewhere only to which seq.
+        self.can_lower = False
+        self.lower_to: int | None = None
         self.restored: int | None = None  # of a rollback: since when the relay's store is said to be another one, ms
 
     def __str__(self) -> str:

@@ -31,7 +31,7 @@ def _with_settings(command: Command) -> Command:
     for setting in reversed(fields(Settings)):
         command = click.option(
             f"--{setting.name.replace('_', '-')}",
-            type=float if isinstance(setting.default, float) else int,
+            type=type(setting.default),
             default=setting.default,
             show_default=True,
             envvar=_ENVIRONMENT + setting.name.upper(),
@@ -63,7 +63,7 @@ def _with_settings(command: Command) -> Command:
 @_with_settings
 @click.pass_context
 def relay(
-    ctx: click.Context, /, data: Path, listen: tuple[str, int], as_json: bool, debug: bool, **values: float
+    ctx: click.Context, /, data: Path, listen: tuple[str, int], as_json: bool, debug: bool, **values: float | str
 ) -> None:
     """Run a relay: one process, one directory, no other service.
 

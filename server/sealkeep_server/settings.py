@@ -7,26 +7,30 @@ of the command. What a client can use is announced under the same names in `/v1/
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import TypeVar
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import TypeAlias, TypeVar
 
 from sealkeep_protocol.mailboxes import MAX_SECONDS
 
 KIB, MIB = 1024, 1024 * 1024
 
 
-Number = TypeVar("Number", int, float)
+Network: TypeAlias = IPv4Network | IPv6Network
+Value = TypeVar("Value", int, float, str)
 
 
-def _setting(default: Number, about: str, *, announced: bool = False, least: float = 1) -> Number:
+def _setting(default: Value, about: str, *, announced: bool = False, least: float = 1) -> Value:
     metadata = {"about": about, "announced": announced, "least": least}
     # A descriptor of dataclasses that stands for its default, as the type checker's own stub for `field` has it.
-    result: Number = field(default=default, metadata=metadata)
+    result: Value = field(default=default, metadata=metadata)
     return result
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Limits in bytes, counts and seconds. Raises `ValueError`, naming the field, for a value that cannot be.
+    """Limits in bytes, counts and seconds, and which proxies are trusted.
+
+    Raises `ValueError`, naming the field, for a value that cannot be.
 
     Memory is bounded by `connections` times `header_bytes`, plus `transfers` times about three items, plus
     `arriving_bytes`, plus some times `cached_roster_bytes`; readers of rosters hold two entries each.
@@ -71,6 +75,9 @@ class Settings:
     roster_entries: int = _setting(100, "most roster entries in that time of a device and all that descends from it")
     roster_reserve: int = _setting(4, "roster entries in that time that each signer of longer standing has in any case")
 
+    # Whom peers' addresses are taken from; nobody else is believed what Forwarded or X-Forwarded-For say.
+    trusted_proxies: str = _setting("", "networks of reverse proxies, such as 127.0.0.1,10.0.0.0/8, with commas")
+
     # Authentication.
     challenge_seconds: int = _setting(120, "life of a challenge")
     token_seconds: int = _setting(900, "life of a token")
@@ -87,7 +94,8 @@ class Settings:
     # Mailboxes, through which devices pair.
     mailboxes: int = _setting(1000, "mailboxes at a time")
     mailbox_seconds: int = _setting(600, "life of a mailbox", announced=True, least=10)
-    mailbox_tries: int = _setting(20, "mailboxes that one address makes or enters in that time")
+    mailbox_tries: int = _setting(20, "mailboxes that one address (IPv6: a /64) makes or enters in that time")
+    mailbox_network_tries: int = _setting(100, "the same of its neighbourhood (a /24; IPv6: a /48)")
     mailbox_waits: int = _setting(256, "requests at a time that wait for a message")
     mailbox_wait_seconds: float = _setting(20.0, "longest wait for a message", least=0)
 
@@ -101,7 +109,7 @@ class Settings:
     def __post_init__(self) -> None:
         for setting in fields(self):
             value, least = getattr(self, setting.name), setting.metadata["least"]
-            if value < least:
+            if not isinstance(value, str) and value < least:
                 raise ValueError(f"{setting.name} must be at least {least}, not {value}")
         if self.mailbox_seconds > MAX_SECONDS:
             # PAI-03: "… how long one lives (an hour at most), …"
@@ -112,6 +120,15 @@ class Settings:
             raise ValueError("account_bytes must be above item_bytes, or 0")
         if self.item_bytes > self.body_bytes:
             raise ValueError("item_bytes must not be above body_bytes")
+        self.proxies()
+
+    def proxies(self) -> tuple[Network, ...]:
+        """The networks of `trusted_proxies`. Raises `ValueError`."""
+        names = [name.strip() for name in self.trusted_proxies.split(",") if name.strip()]
+        try:
+            return tuple(ip_network(name) for name in names)
+        except ValueError as error:
+            raise ValueError(f"trusted_proxies: {error}; give networks, such as 127.0.0.1,10.0.0.0/8") from None
 
     def announced(self) -> dict[str, int]:
         """The limits that clients may use, for `/v1/info`."""

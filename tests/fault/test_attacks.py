@@ -7,6 +7,7 @@ one view.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -41,11 +42,18 @@ def begin(household: Household, homes: Homes, attack: Attack) -> None:
 def check_requests(homes: Homes, attack: Attack) -> None:
     """What was asked ends with the lie, and with what the victim has to ask once more to be sure of it; nothing is sent
     after a lie that was told before."""
+    sent = {"append", "enter", "copy", "copy-roster"} - attack.asked_again
     log = homes.relay.log
     lies = [place for place, asked in enumerate(log) if asked.faults]
     assert lies, "the attack was never carried out"
     assert log[-1].faults or log[-1].route in attack.asked_again, log[-1]
-    assert not any(asked.route in ("append", "enter") and not asked.faults for asked in log[lies[0] :])
+    assert not any(asked.route in sent and not asked.faults for asked in log[lies[0] :])
+
+
+async def repair_and_sync(vault: Vault) -> None:
+    """What the command does."""
+    assert (await vault.repair()).missing == ()
+    await vault.sync()
 
 
 def known_texts(attack: Attack) -> list[str]:
@@ -68,7 +76,7 @@ async def test_attack(household: Household, table: AttackTable, name: str) -> No
 
     def act(vault: Vault) -> Any:
         hurry(vault)
-        return vault.sync() if attack.act == "sync" else vault.verify()
+        return {"sync": vault.sync, "verify": vault.verify, "repair": partial(repair_and_sync, vault)}[attack.act]()
 
     async with await homes.open(attack.victim) as vault:
         before = await dump(vault)
@@ -92,6 +100,8 @@ async def test_attack(household: Household, table: AttackTable, name: str) -> No
         # A receipt that was refused is of a segment which the relay shows by now: it moves the cursor, and no more.
         assert without_notes(await dump(vault)) == without_notes(after)
         homes.relay.lift()
+        if attack.act == "repair":
+            assert (await vault.repair()).missing == ()
         await sync_and_write(homes, "phone", "after", {attack.victim: vault})
         assert await converge(homes, devices_of(attack.stage), {attack.victim: vault}) == sorted(
             [*texts_of(attack.stage), "after"]

@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from sealkeep_client import RecoveryKit, Text, Vault
+from sealkeep_client.cli._failures import explain
 from sealkeep_client.engine import Account, Change
 from sealkeep_client.transport import HttpRelay
 from sealkeep_protocol import signed
-from sealkeep_protocol.errors import HistoryError, PeerError, RefusedError
+from sealkeep_protocol.errors import HistoryError, PeerError, RefusedError, UsageError
 from sealkeep_protocol.hybrid_kem import KEM_KEY_SIZE, MLKEM_KEY_SIZE, WRAP_SIZE, wrap
 from sealkeep_protocol.roster import Removal, Roster, compose_change
 from sealkeep_protocol.segments import Head, Position, SealedSegment, SegmentClass, seal_segment, summarize
@@ -378,3 +379,71 @@ async def test_an_account_is_taken_back_from_one_who_contradicts(
         await new.sync()
         assert await scene.texts(new) == ["one"]
         assert (await new.device_log())[-1].pins == ((1, False), (0, False), (0, True))
+
+
+async def pinned_by_an_accomplice(scene: Scene) -> None:
+    """The laptop contradicts what it was shown; the tablet is in league with it, removes it, and pins just that."""
+    false = false_view(scene.account)
+    await scene.laptop._core.relay.append([(false.header, false.summary, false.body)])
+    account = scene.tablet._core.local.account
+    composed = compose_change(
+        account.roster,
+        account.signer,
+        account.keys.signing,
+        list(account.epochs.values()),
+        random=os.urandom,
+        removed=[Removal(3, 1, false.header_id, False)],
+    )
+    await scene.tablet._core.relay.append_roster(account.id, account.roster.number, composed.entry, composed.wraps)
+
+
+async def test_a_contradiction_that_an_accomplice_pins(scene: Scene, tmp_path: Path, relay: RelayProcess) -> None:
+    """P7, ROS-23: every reader stops there, and says with which command the kit ends that; no device can, and then all
+    go on."""
+    await pinned_by_an_accomplice(scene)
+    for step in (scene.phone.sync, lambda: scene.phone.remove(2), scene.phone.verify):
+        with refused(HistoryError, "fork", device=3, seq=1) as caught:
+            await step()
+        assert "`sealkeep remove 3 --discard --with KIT`" in explain(caught.value).lines[-1]
+    for discard in (None, 0):
+        with pytest.raises(UsageError, match=r"device 3 was removed before: .* only with the recovery kit"):
+            await scene.phone.remove(3, discard={3: discard})
+    change = await scene.phone.remove(2, 3, discard={2: None, 3: None}, kit=scene.kit)
+    assert (change.removed, change.lowered) == (((2, "tablet"),), ((3, "laptop"),))
+    await scene.write(scene.phone, "goes on")
+    await scene.phone.sync()
+    lowering, removal = (await scene.phone.device_log())[-2:]
+    assert (lowering.signed_by, lowering.pins, lowering.lowered) == ("recovery kit 0", ((0, True),), (3,))
+    assert (removal.removed, removal.lowered) == (((2, "tablet"),), ())
+    assert [(d.number, d.removed_by) for d in await scene.phone.devices()][1:] == [(2, "a recovery kit"), (3, "tablet")]
+    async with await recovered(tmp_path / "new", scene.kit, relay.url, "new") as new:
+        await new.sync()
+        assert await scene.texts(new) == ["goes on", "one"]
+
+
+async def test_an_account_is_taken_back_from_accomplices(scene: Scene, tmp_path: Path, relay: RelayProcess) -> None:
+    """P7, ROS-11, ROS-23: by one entry; without the person's word it gives up nothing."""
+    await pinned_by_an_accomplice(scene)
+    kits: list[RecoveryKit] = []
+
+    async def reclaim(*, discard: bool) -> Vault:
+        home = tmp_path / "new"
+        return await Vault.recover(
+            home,
+            kit=scene.kit,
+            unlock=UNLOCK,
+            name="new",
+            relay=relay.url,
+            remove_others=True,
+            on_kit=kits.append,
+            discard=discard,
+        )
+
+    with refused(HistoryError, "fork", device=3, seq=1):
+        await reclaim(discard=False)
+    assert kits == []
+    async with await reclaim(discard=True) as new:
+        await new.sync()
+        assert await scene.texts(new) == ["one"]
+        last = (await new.device_log())[-1]
+        assert (last.what, last.pins, last.lowered) == ("reclaim", ((1, False), (0, False), (0, True)), (3,))

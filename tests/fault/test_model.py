@@ -33,7 +33,7 @@ from hypothesis.stateful import (
 
 from sealkeep_client import RecoveryKit, Vault
 from sealkeep_conformance.attacks import Harmless
-from sealkeep_conformance.relay import HostileRelay, Ledger
+from sealkeep_conformance.relay import HostileRelay, Ledger, Snapshot
 from sealkeep_conformance.relay import faults as f
 from sealkeep_protocol.errors import PeerError, RefusedError, TransportError
 from support.household import pair, write
@@ -145,7 +145,7 @@ class Household(RuleBasedStateMachine):
 
     @initialize()
     def create(self) -> None:
-        self.relay.restore({})
+        self.relay.restore(Snapshot())
         kits: list[RecoveryKit] = []
         home = next(self.homes)
         vault = self.run(

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from sealkeep_client import RecoveryKit, Vault
+from sealkeep_client.cli._failures import explain
 from sealkeep_client.transport import HttpRelay
 from sealkeep_client.vault import Chat, Draft, Lost, Text
-from sealkeep_protocol.errors import HistoryError, PeerError, TransportError
+from sealkeep_protocol.errors import HistoryError, PeerError, RefusedError, TransportError
 from sealkeep_protocol.evidence import decode_evidence, verify_evidence
 from sealkeep_protocol.roster import Removal, compose_change
 from support.backups import LocalRelay
@@ -268,6 +269,89 @@ async def remove(vault: Vault, number: int) -> None:
     )
     await vault._core.relay.append_roster(account.id, account.roster.number, composed.entry, composed.wraps)
     await vault.sync()
+
+
+async def test_a_removed_device_that_wrote_on_meanwhile(world: World) -> None:
+    """VIE-09, D92: on the restored relay it is active again; when its removal comes back what it wrote there is given up.
+    Who has read that without the removal goes on once the kit has lowered the pin (ROS-17, ROS-23)."""
+    phone = world.phone
+    laptop, tablet = await world.join("laptop"), await world.join("tablet")
+    await say(laptop, "one", "two")
+    await converge(phone, laptop, tablet)
+    backup = await world.backup()
+    assert (await phone.remove(2)).entry is not None
+    await world.restore(backup)
+    await say(laptop, "not pinned")  # neither has heard of the removal
+    await tablet.sync()
+    report = await phone.repair()
+    assert (report.entries, report.missing) == (1, ())
+    await phone.sync()
+    await refuses(laptop, laptop.sync)
+    late = await world.join("late")
+    assert await converge(phone, late) == ["one", "two"]
+    error = await refuses(tablet, tablet.sync)
+    assert "`sealkeep remove 2 --discard-after 1 --with KIT` on another of your devices" in explain(error).lines[-1]
+    assert (await phone.remove(2, discard={2: 1}, kit=world.kit)).lowered == ((2, "laptop"),)
+    await say(tablet, "three")
+    assert await texts(tablet) == ["not pinned", "one", "three", "two"]
+    for vault in (phone, late):
+        await vault.sync()
+        assert await texts(vault) == ["one", "three", "two"]
+    assert len({(await vault.checkpoint(("able", "zone"))).code for vault in (phone, late, tablet)}) == 1
+    with pytest.raises(RefusedError, match="removed from the account"):
+        await laptop.sync()
+    assert await texts(laptop) == ["not pinned", "one", "two"]
+
+
+async def test_a_pin_that_nobody_can_bring_a_feed_to(world: World) -> None:
+    """ROS-23, VIE-12: the repair names what is missing; given up with the kit, the rest comes back."""
+    phone = world.phone
+    laptop = await world.join("laptop")
+    await converge(phone, laptop)
+    await say(laptop, "one")
+    await phone.sync()
+    backup = await world.backup()
+    await say(laptop, "lost")
+    await say(phone, "names it", "two")
+    await remove(phone, 2)
+    await phone._core.in_store(lambda: forget(phone, 2, 2))
+    await world.restore(backup)
+    report = await phone.repair()
+    assert report.missing == (Lost(1, 2, 3), Lost(2, 2, 2, removed=True))
+    await refuses(phone, phone.sync)
+    assert (await phone.remove(2, discard={2: 1}, kit=world.kit)).lowered == ((2, "laptop"),)
+    assert (await phone.repair()).missing == ()
+    await phone.sync()
+    assert await texts(phone) == ["lost", "names it", "one", "two"]
+    tablet = await world.join("tablet")
+    await tablet.sync()
+    assert await texts(tablet) == ["names it", "one", "two"]
+
+
+@pytest.mark.parametrize("final", [False, True])
+async def test_a_closed_account_comes_back_closed(world: World, final: bool) -> None:
+    """ROS-09, VIE-09: behind a close nobody rotates; what may still be taken back comes back whole."""
+    phone = world.phone
+    kit = world.kit
+    if not final:
+        kits: list[RecoveryKit] = []
+        await phone.replace_kit(on_kit=kits.append)
+        kit = kits[0]
+    backup = await world.backup()
+    await say(phone, "one")
+    await rotate(phone)
+    await Vault.close_account(kit)
+    with contextlib.suppress(RefusedError):
+        await phone.sync()
+    await world.restore(backup)
+    report = await phone.repair()
+    assert (report.entries, report.segments, report.missing) == (2, 0 if final else 1, ())
+    if final:
+        with pytest.raises(RefusedError, match="closed"):
+            await phone.sync()
+    else:
+        assert (await phone.sync()).closing
+    assert (await phone.repair()).entries == 0
 
 
 async def test_what_is_not_held_whole_is_named(world: World) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from sealkeep_client import RecoveryKit, Text, Vault
 from sealkeep_client.transport import HttpRelay
+from sealkeep_client.vault import MissingKey
 from sealkeep_protocol.errors import RefusedError
 from support.proxy import Proxy
 from support.relay import RelayProcess
@@ -94,7 +95,7 @@ async def through_its_kit(theft: Theft) -> None:
 
 async def closed(theft: Theft) -> None:
     await theft.laptop.replace_kit(on_kit=theft.thiefs.append)
-    assert await Vault.close_account(theft.thiefs[-1]) == 30
+    assert (await Vault.close_account(theft.thiefs[-1])).days == 30
 
 
 async def removed_the_owner(theft: Theft) -> None:
@@ -275,4 +276,27 @@ async def test_a_reclaim_without_the_phone_keeps_what_it_cannot_open(theft: Thef
     assert (report.missing, report.lost, report.restores_all) == ((3,), 1, False)
     assert await theft.texts(new) == ["before", "of the laptop"]
     assert (await new.status()).unopened == 1
+    assert await new.missing_keys() == [MissingKey(3, 1, ((1, "phone", False), (2, "laptop", False)))]
     assert "under the thief's kit" in await theft.texts(theft.phone)  # which stays readable
+
+
+async def test_what_was_written_under_the_thiefs_kit_comes_back_with_the_phone(theft: Theft) -> None:
+    """ROS-22, SEG-23, P7: the owner's kit alone does not open it and says who can; it is all there once the phone, which
+    stayed in the account, has synced; and the owner's own kit opens it from then on."""
+    await theft.laptop.replace_kit(on_kit=theft.thiefs.append)
+    await theft.write(theft.phone, "under the thief's kit")
+    await theft.phone.sync()
+    new = theft.keep(await recovered(theft.base / "new", theft.kit, theft.relay.url, "new"))
+    assert (await new.sync()).unopened == 1
+    assert await theft.texts(new) == ["before", "of the laptop"]
+    assert await new.missing_keys() == [MissingKey(3, 1, ((1, "phone", True), (2, "laptop", True)))]
+    await theft.phone.sync()
+    await new.sync()
+    assert await new.missing_keys() == []
+    assert await theft.texts(new) == ["before", "of the laptop", "under the thief's kit"]
+    await new.remove(2, on_kit=theft.owners.append, kit=theft.kit)
+    report = await Vault.verify_kit(theft.owners[-1])
+    assert (report.restores_all, report.missing) == (True, ())
+    alone = theft.keep(await recovered(theft.base / "alone", theft.owners[-1], theft.relay.url, "alone"))
+    assert (await alone.sync()).unopened == 0
+    assert await theft.texts(alone) == ["before", "of the laptop", "under the thief's kit"]

@@ -65,7 +65,7 @@ def test_the_log(homes: Path, sealkeep: Sealkeep) -> None:
         assert re.fullmatch(pattern, line), line
     entries = sealkeep(homes / "phone", "devices", "--log", "--json").objects
     assert [entry["what"] for entry in entries] == ["genesis", "change", "change", "change", "change"]
-    assert entries[2]["removed"] == [{"number": 2, "name": "laptop", "last": 0, "discarded": False}]
+    assert entries[2]["removed"] == [{"number": 2, "name": "laptop", "last": 0, "discarded": False, "before": False}]
     assert [entry["kit"] for entry in entries] == [0, None, None, 1, None]
     assert all(len(entry["key"]) == len(entry["id"]) == 64 for entry in entries)
     assert entries[0]["id"] == read_kit(homes / "kit.txt").account.hex()
@@ -102,6 +102,30 @@ def test_remove(homes: Path, sealkeep: Sealkeep) -> None:
     assert re.search(rf"laptop .* removed {MOMENT}, by phone", sealkeep(homes / "phone", "devices").out)
 
 
+def test_more_is_given_up_of_a_removed_device(homes: Path, sealkeep: Sealkeep, exports: list[Path]) -> None:
+    """ROS-23: with the kit alone; one line says so where it is not given."""
+    assert sealkeep(homes / "phone", "remove", "laptop").status == 0
+    assert sealkeep(homes / "desk", "recover", "--kit", homes / "kit.txt", "--name", "desk").status == 0
+    assert sealkeep(homes / "desk", "import", exports[0]).status == 0
+    assert sealkeep(homes / "desk", "sync").status == 0
+    assert sealkeep(homes / "phone", "remove", "desk").status == 0
+    command = ("remove", "desk", "--discard-after", "0")
+    said = sealkeep(homes / "phone", *command)
+    assert (said.status, said.out) == (2, "")
+    assert said.err == (
+        "sealkeep: device 3 was removed before: what it wrote can be given up only with the recovery kit, so that no stolen"
+        " device can erase it; give that kit with --with\n"
+    )
+    said = sealkeep(homes / "phone", *command, "--with", homes / "kit.txt")
+    assert (said.status, said.err) == (0, "")
+    assert said.out == "“desk” (device 3) was removed before. What it wrote ends earlier now.\n"
+    [again] = sealkeep(homes / "phone", *command, "--with", homes / "kit.txt", "--json").objects
+    assert (again["entry"], again["removed"], again["given_up"]) == (None, [], [])
+    log = sealkeep(homes / "phone", "devices", "--log").out.splitlines()
+    assert "gave up what was written by “desk” (device 3) after segment 0" in log[-1]
+    assert sealkeep(homes / "phone", "sync").status == 0
+
+
 def test_remove_as_json_and_with_a_new_kit(homes: Path, sealkeep: Sealkeep) -> None:
     """ROS-16: the phone has shown the kit."""
     (homes / "taken.txt").write_text("something else")
@@ -111,7 +135,9 @@ def test_remove_as_json_and_with_a_new_kit(homes: Path, sealkeep: Sealkeep) -> N
     assert sealkeep(homes / "phone", "sync").status == 0
     new = homes / "new.pdf"
     [removed] = sealkeep(homes / "laptop", "remove", "phone", "--kit", new, "--json").objects
-    assert removed == {"type": "remove", "entry": 2, "removed": [{"number": 1, "name": "phone"}], "kit": str(new)}
+    gone = [{"number": 1, "name": "phone"}]
+    said = {"type": "remove", "entry": 2, "removed": gone, "kit": str(new), "given_up": [], "staying": []}
+    assert removed == said
     assert read_kit(new).account == read_kit(homes / "kit.txt").account
     assert sealkeep(homes / "laptop", "kit", "verify", "--kit", new).status == 0
 
@@ -124,6 +150,61 @@ def test_what_a_removed_device_added_goes_too_though_the_removal_syncs_first(hom
         assert sealkeep(homes / name, "recover", "--kit", thiefs, "--name", name).status == 0
     said = sealkeep(homes / "phone", "remove", "laptop", "spy", "--kit", homes / "new.txt", "--json")
     assert [device["name"] for device in said.objects[0]["removed"]] == ["laptop", "spy", "mole"]
+
+
+@pytest.fixture
+def brought_in(homes: Path, sealkeep: Sealkeep) -> Path:
+    """The laptop has made a kit, and the spy came in by it, and the mole through the spy; the phone knows of that."""
+    thiefs = homes / "thiefs.txt"
+    assert sealkeep(homes / "laptop", "kit", "replace", "--kit", thiefs).status == 0
+    for name in ("spy", "mole"):
+        assert sealkeep(homes / name, "recover", "--kit", thiefs, "--name", name).status == 0
+    assert sealkeep(homes / "phone", "sync").status == 0
+    return homes
+
+
+def test_what_a_removed_device_had_added_before_is_told_of(brought_in: Path, sealkeep: Sealkeep) -> None:
+    """Without a terminal nothing is asked, and nothing more is done than was said."""
+    phone = brought_in / "phone"
+    said = sealkeep(phone, "remove", "laptop", "--kit", brought_in / "new.txt", "--json")
+    staying = [{"number": number, "name": name, "brought_by": 2} for number, name in ((3, "spy"), (4, "mole"))]
+    assert said.objects[0]["staying"] == staying
+    assert [device["name"] for device in said.objects[0]["removed"]] == ["laptop"]
+    said = sealkeep(phone, "remove", "laptop")
+    assert said.out == "It is removed already.\n"
+    assert "“spy” (device 3), “mole” (device 4) came into the account from there, and stay in it" in said.err
+    assert "`sealkeep remove 3 4`" in said.err
+    assert sealkeep(phone, "remove", "3", "4").status == 0
+    assert "stay" not in sealkeep(phone, "remove", "laptop").err
+
+
+def test_on_a_terminal_it_asks_of_what_a_device_had_added(brought_in: Path, sealkeep: Sealkeep) -> None:
+    with on_terminal(brought_in / "phone", "remove", "laptop", "--kit", brought_in / "new.txt") as remove:
+        remove.wait_for(r"“spy” \(device 3\) was added by “laptop”, and would stay")
+        remove.wait_for(r"Remove them also\? \[y/N\] ")
+        remove.type("y\n")
+        remove.wait_for(r"Remove these devices for good\? \[y/N\] ")
+        remove.type("y\n")
+        remove.wait_for(r"Removed “laptop” \(device 2\), “spy” \(device 3\), “mole” \(device 4\)")
+        assert remove.end() == 0
+        assert "stay in it" not in remove.screen
+
+
+def test_recover_names_the_keys_that_are_missing_and_who_has_them(brought_in: Path, sealkeep: Sealkeep) -> None:
+    """SEG-23: a kit from before another one was made; a device that was given the key brings it."""
+    chat = brought_in / "WhatsApp Chat with Ann.txt"
+    chat.write_text("13/01/24, 10:00 - Ann: under the newer kit\n")
+    assert sealkeep(brought_in / "phone", "import", chat).status == 0
+    assert sealkeep(brought_in / "phone", "sync").status == 0
+    said = sealkeep(brought_in / "new", "recover", "--kit", brought_in / "kit.txt", "--name", "new", "--json")
+    [missing] = said.objects[-1]["missing"]
+    assert (missing["segments"], missing["devices"][0]) == (1, {"number": 1, "name": "phone", "state": "active"})
+    said = sealkeep(brought_in / "other", "recover", "--kit", brought_in / "kit.txt", "--name", "other")
+    assert "1 segment cannot be read: this kit does not open key " in said.err
+    assert "they come back when one that was given it has synced: “phone” (device 1), “laptop” (device 2)" in said.err
+    assert sealkeep(brought_in / "phone", "sync").status == 0
+    assert sealkeep(brought_in / "new", "sync").status == 0
+    assert "under the newer kit" in sealkeep(brought_in / "new", "search", "newer").out
 
 
 def test_two_devices_of_one_name(homes: Path, sealkeep: Sealkeep) -> None:
@@ -218,6 +299,12 @@ def test_a_closing_that_a_thief_began_is_told(homes: Path, sealkeep: Sealkeep) -
     thiefs = homes / "thiefs.txt"
     assert sealkeep(homes / "laptop", "kit", "replace", "--kit", thiefs).status == 0
     assert "closed in 30 days" in sealkeep(homes, "close-account", "--kit", thiefs).out
+    again = sealkeep(homes, "close-account", "--kit", thiefs).out
+    assert re.fullmatch(
+        rf"The account was closed before on {MOMENT}\. Your devices are shut out 30 days after that, unless an older"
+        r" recovery kit takes it back\.\n",
+        again,
+    )
     for command in ("sync", "status"):
         said = sealkeep(homes / "phone", command)
         assert said.status == 0
@@ -234,9 +321,12 @@ def test_a_closing_that_a_thief_began_is_told(homes: Path, sealkeep: Sealkeep) -
 
 def test_close_account(homes: Path, sealkeep: Sealkeep) -> None:
     [closed] = sealkeep(homes, "close-account", "--kit", homes / "kit.txt", "--json").objects
-    assert (closed["type"], closed["days"]) == ("close-account", 0)
+    assert (closed["type"], closed["days"], closed["before"], closed["closed"]) == ("close-account", 0, False, None)
     said = sealkeep(homes, "close-account", "--kit", homes / "kit.txt")
-    assert (said.status, said.out) == (0, "The account is closed: the relay takes and gives nothing any more.\n")
+    assert (said.status, said.out) == (
+        0,
+        "The account is closed already: the relay takes and gives nothing any more.\n",
+    )
     said = sealkeep(homes / "phone", "sync")
     assert said.status == 1
     assert "the account was closed (closed); what is on this device can still be read and exported" in said.err
@@ -261,7 +351,7 @@ def on_terminal(home: Path, *arguments: object) -> Terminal:
 def test_on_a_terminal_it_asks_first(homes: Path, sealkeep: Sealkeep) -> None:
     """Anything but a yes changes nothing, and ends with status 1."""
     with on_terminal(homes / "laptop", "remove", "phone", "--kit", homes / "new.txt") as remove:
-        remove.wait_for(r"phone \(device 1\), added by phone, never seen")
+        remove.wait_for(r"“phone” \(device 1\), added by phone, never seen")
         remove.wait_for(r"It has seen your recovery kit, so that a new one is made: \S+new\.txt")
         remove.wait_for(r"Remove this device for good\? \[y/N\] ")
         remove.type("\n")

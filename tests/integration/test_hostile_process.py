@@ -58,6 +58,7 @@ async def test_the_commands_meet_a_lying_relay(relay: Control, tmp_path: Path) -
         await write(phone, "one")
         await phone.sync()
         await (await recovered(tmp_path / "laptop", kit, relay.url + "/for/laptop")).close()
+        backup = relay.ask("POST", "/snapshots")["snapshot"]
         for text in ("two", "three"):
             await write(phone, text)
             await phone.sync()
@@ -83,6 +84,14 @@ async def test_the_commands_meet_a_lying_relay(relay: Control, tmp_path: Path) -
     relay.ask("POST", "/faults", {"fault": "rollback", "parameters": {"position": 1}})
     laptop.run("verify", status=3)
     relay.ask("POST", f"/snapshots/{snapshot}")
+    laptop.run("verify")
+
+    relay.ask("POST", f"/snapshots/{backup}/put-back")
+    assert "that it was restored from a backup on" in laptop.run("sync", status=3)
+    relay.ask("POST", "/faults", {"fault": "swallow", "routes": ["copy"]})
+    assert "rollback" in laptop.run("repair", status=3)
+    relay.ask("DELETE", "/faults")
+    assert "Brought back: 2 segments" in laptop.run("repair")
     laptop.run("verify")
 
 
@@ -120,4 +129,5 @@ def test_what_is_wrong_with_a_control_request_is_said(relay: Control, value: Any
 def test_what_is_not_there_is_said(relay: Control) -> None:
     assert relay.refused("DELETE", "/faults/99")[0] == 404
     assert relay.refused("POST", "/snapshots/99")[0] == 404
+    assert relay.refused("POST", "/snapshots/99/put-back")[0] == 404
     assert relay.refused("GET", "/requests?after=x")[0] == 400

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from sealkeep_client import Text
+from sealkeep_conformance.relay import HostileRelay
+from sealkeep_conformance.relay.faults import StaleRoster
 from support.relay import RelayProcess
 from support.terminal import Terminal
 from support.vaults import created
@@ -127,8 +129,11 @@ def test_a_device_that_is_killed_comes_back_as_the_same_one(place: Path, relay: 
     with on_terminal(home, "link", "--relay", relay.url, "--name", "desktop", "--no-qr") as link:
         code = shown_code(link)
         assert "█" not in link.screen
-        with on_terminal(phone, "accept", code) as accept:
+        with on_terminal(phone, "accept") as accept:
+            accept.wait_for("The code that the new device shows: ")
+            accept.type(f"{code}\n")
             accept.wait_for(r"\[y/N\] ")
+            assert code not in accept.screen
             link.kill()
             accept.type("Yes\n")
             accept.wait_for("“desktop” is device 3 of the account")
@@ -169,7 +174,7 @@ def test_the_words_stand_beside_the_question(place: Path, relay: RelayProcess, p
     with on_terminal(place / "evil", "link", "--relay", relay.url, "--name", name, "--no-qr") as link:
         inner = f"{' '.join(COMMAND)} --home {phone} accept {shown_code(link)} --json > {place / 'out'}"
         with Terminal(["/bin/sh", "-c", inner], environment()) as accept:
-            accept.wait_for(r"calls itself “evil\[2J” wants”")
+            accept.wait_for(r"calls itself “evil\[2J' wants”")
             words = accept.wait_for(r"Both devices show now:  (\w+ \w+ \w+)\n")[1]
             assert link.wait_for(r"Both devices show now:  (\w+ \w+ \w+)\n")[1] == words
             accept.wait_for(r"\[y/N\] ")
@@ -179,10 +184,10 @@ def test_the_words_stand_beside_the_question(place: Path, relay: RelayProcess, p
         assert link.end() == 0
     number = json.loads((place / "out").read_text().splitlines()[1])["device"]
     with on_terminal(phone, "remove", str(number)) as remove:
-        remove.wait_for(r"evil\[2J” wants \(device")
+        remove.wait_for(r"“evil\[2J' wants” \(device")
         remove.wait_for(r"\[y/N\] ")
         remove.type("y\n")
-        remove.wait_for(r"Removed “evil\[2J” wants” \(device")
+        remove.wait_for(r"Removed “evil\[2J' wants” \(device")
         assert remove.end() == 0
         assert "\x1b[2J" not in remove.screen
         assert "\u202e" not in remove.screen
@@ -191,6 +196,7 @@ def test_the_words_stand_beside_the_question(place: Path, relay: RelayProcess, p
 def test_without_a_terminal(place: Path, relay: RelayProcess, phone: Path) -> None:
     """Nothing is asked, and a program reads one JSON object a line."""
     one_line(run(phone, "accept", "7-guitar-lemon-zebra"), 2, "give --yes")
+    one_line(run(phone, "accept", "--yes"), 2, "give the code that `sealkeep link` shows")
     command = [*COMMAND, "--home", str(place / "server"), "link", "--relay", relay.url, "--name", "srv", "--json"]
     with subprocess.Popen(command, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as link:
         assert link.stdout is not None
@@ -204,3 +210,27 @@ def test_without_a_terminal(place: Path, relay: RelayProcess, phone: Path) -> No
         assert (words["type"], words["words"]) == ("words", said[0]["words"])
         assert (joined["type"], joined["device"], joined["messages"]) == ("link", said[1]["device"], 1)
         assert link.wait(DEADLINE) == 0
+
+
+def test_an_entry_that_never_appears_ends_the_joining(tmp_path: Path) -> None:
+    """PAI-13: at once, with what is safe and both ways on; and the same command joins when the relay shows it."""
+
+    async def make(url: str) -> None:
+        async with created(tmp_path / "phone", url):
+            pass
+
+    with HostileRelay() as relay:
+        asyncio.run(make(relay.door("phone")))
+        home = tmp_path / "laptop"
+        relay.inject(StaleRoster(entry=0), door="laptop")
+        with on_terminal(home, "link", "--relay", relay.door("laptop"), "--no-qr") as link:
+            assert run(tmp_path / "phone", "sync").returncode == 0
+            assert run(tmp_path / "phone", "accept", shown_code(link), "--yes").returncode == 0
+            link.wait_for("`sealkeep link` goes on from here; where it cannot, your other devices have everything")
+            link.wait_for("the other device wrote roster entry 1; the relay shows fewer")
+            assert link.end() == 3
+        again = run(home, "link")
+        assert again.returncode == 3
+        assert "begins anew in another directory" in again.stderr
+        relay.lift()
+        assert run(home, "link").returncode == 0

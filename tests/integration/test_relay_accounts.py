@@ -6,13 +6,15 @@ import asyncio
 import itertools
 import os
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sealkeep_protocol import cbor
+from sealkeep_protocol import cbor, signed
 from sealkeep_protocol.primitives import sha256
-from sealkeep_protocol.roster import Removal, Roster, Signer
+from sealkeep_protocol.roster import Removal, Roster, Signer, decode_entry
+from sealkeep_protocol.segments import SealedSegment
 from sealkeep_protocol.statements import Challenge, sign_login, verify_challenge
 from support.relay import RelayProcess, ServedRelay, served
 from support.relay_client import Owner, Page, RelayClient, new_keys
@@ -219,6 +221,65 @@ async def test_a_removal_pins_the_feeds_head(client: RelayClient, owner: Owner) 
     assert [s.header for s in page.segments] == [segments[0].header]
     heads = (await client.as_device(owner.device, "GET", "heads")).value
     assert heads[3] == [[2, 1, segments[0].header_id]]
+
+
+async def pinned_tablet(client: RelayClient, owner: Owner) -> list[SealedSegment]:
+    """Device 2 has written three segments and is removed, in entry 2; the segments."""
+    change = owner.change(added=[new_keys()])
+    await client.change(owner, change.entry, change.wraps, 0)
+    segments = [owner.devices[2].seal() for _ in range(3)]
+    await client.append(owner.devices[2], *segments)
+    removal = owner.change(removed=[Removal(2, 3, segments[2].header_id, False)])
+    assert (await client.change(owner, removal.entry, removal.wraps, 1)).status == 201
+    return segments
+
+
+async def test_the_kit_lowers_a_pin(client: RelayClient, owner: Owner) -> None:
+    """ROS-12, ROS-23: what lies beyond is gone with the answer; the device stays shut out."""
+    segments = await pinned_tablet(client, owner)
+    used = (await client.as_device(owner.device, "GET", "heads")).value[4]
+    wrong = owner.change(by=Signer.recovery(0), removed=[Removal(2, 2, bytes(32), True)], take=False)
+    assert (await client.change(owner, wrong.entry, wrong.wraps, 2)).code == "pinned"
+    for number, seq in ((2, 2), (3, 1), (4, 0)):
+        header_id = segments[seq - 1].header_id if seq else b""
+        lower = owner.change(by=Signer.recovery(0), removed=[Removal(2, seq, header_id, True)])
+        assert (await client.change(owner, lower.entry, lower.wraps, number)).status == 201
+        page = Page.of(await client.as_device(owner.device, "GET", "feeds/2"))
+        assert [s.header for s in page.segments] == [segment.header for segment in segments[:seq]]
+        heads = (await client.as_device(owner.device, "GET", "heads")).value
+        assert heads[3] == ([[2, seq, header_id]] if seq else [])
+        assert heads[4] < used
+        used = heads[4]
+    assert used == 0
+    assert (await client.challenge(owner, Signer.device(2))).code == "revoked"
+
+
+async def test_what_lowers_no_pin(client: RelayClient, owner: Owner) -> None:
+    """ROS-23: a device, a lower kit, without discard-after, not below, twice: refused, and nothing is erased."""
+    segments = await pinned_tablet(client, owner)
+    newer = new_keys()
+    replaced = owner.change(recovery=newer, take=False)
+    assert (await client.change(owner, replaced.entry, replaced.wraps, 2)).status == 201
+    owner._took(replaced)
+    pin = Removal(2, 2, segments[1].header_id, True)
+    good = owner.change(by=Signer.recovery(0), removed=[pin], take=False)
+    entry = decode_entry(signed.decode_payload(signed.split(good.entry)[0]))
+    first, phone = owner.recovery.signing, owner.device.keys.signing
+    for by, key, removed in (
+        (Signer.device(1), phone, (pin,)),
+        (Signer.recovery(1), newer.signing, (pin,)),
+        (Signer.recovery(0), first, (pin._replace(discard_after=False),)),
+        (Signer.recovery(0), first, (Removal(2, 3, segments[2].header_id, True),)),
+        (Signer.recovery(0), first, (Removal(2, 4, bytes(32), True),)),
+        (Signer.recovery(0), first, (pin, pin)),
+    ):
+        core = replace(entry, signer=by, removed=removed).encode_core()
+        forged = signed.sign("roster", owner.account, core, key, digests=entry.digests)
+        answer = await client.change(owner, forged, good.wraps, 3)
+        assert (answer.status, answer.code) == (422, "invalid"), (by, removed)
+    heads = (await client.as_device(owner.device, "GET", "heads")).value
+    assert heads[3] == [[2, 3, segments[2].header_id]]
+    assert (await client.change(owner, good.entry, good.wraps, 3)).status == 201
 
 
 async def test_a_reclaim_removes_every_device(client: RelayClient, owner: Owner) -> None:

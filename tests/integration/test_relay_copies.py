@@ -15,18 +15,18 @@ from sealkeep_protocol.roster import Composed, Removal, Signer
 from sealkeep_protocol.segments import SealedSegment
 from sealkeep_protocol.statements import verify_receipt
 from support.accounts import flipped
-from support.relay import RelayProcess
+from support.relay import RelayProcess, ServedRelay, served
 from support.relay_client import Author, Owner, RelayClient, new_keys
 
 
-@pytest.fixture(scope="module")
-def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
-    with RelayProcess(tmp_path_factory.mktemp("relay") / "data", "--batch-items", "8") as relay:
+@pytest.fixture(scope="module", params=["process", "conformance"])
+def relay(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRelay]:
+    with served(request.param, tmp_path_factory.mktemp("relay") / "data", batch_items=8) as relay:
         yield relay
 
 
 @pytest.fixture
-async def client(relay: RelayProcess) -> AsyncIterator[RelayClient]:
+async def client(relay: ServedRelay) -> AsyncIterator[RelayClient]:
     async with RelayClient(relay.url, relay.identity) as client:
         yield client
 
@@ -77,7 +77,7 @@ async def moved(client: RelayClient, moving: Moving) -> Moving:
     return moving
 
 
-async def test_an_account_moves(client: RelayClient, relay: RelayProcess, moved: Moving) -> None:
+async def test_an_account_moves(client: RelayClient, relay: ServedRelay, moved: Moving) -> None:
     """VIE-07: each header by its own roster head; the receipts are in the order of the copies."""
     phone = moved.owner.device
     answer = await client.copy(phone, *moved.segments)
@@ -240,15 +240,23 @@ async def test_info_names_the_incarnation_before(tmp_path: Path) -> None:
         assert info[7][1] > 1_700_000_000_000
 
 
-async def test_copied_entries_count_later(tmp_path: Path) -> None:
-    """§5.5: a batch is one entry when it comes, also where its last signer was not known here; then all of them count."""
-    with RelayProcess(tmp_path / "data", "--roster-entries", "3", "--roster-reserve", "1") as relay:
+async def test_copied_entries_count(tmp_path: Path) -> None:
+    """§5.5, D94: one by one; only the first batch after a restore is one entry when it comes, also where its last signer
+    was not known here, and then all of them count."""
+    data = tmp_path / "data"
+    with RelayProcess(data, "--roster-entries", "3", "--roster-reserve", "1") as relay:
+        owner = Owner()
+        lost_ones = [owner.change(added=[new_keys()]), owner.change(), owner.change()]
+        last = owner.change(by=Signer.device(2))
+        more = owner.change()
         async with RelayClient(relay.url, relay.identity) as client:
-            owner = Owner()
             assert (await client.create(owner)).status == 201
-            lost_ones = [owner.change(added=[new_keys()]), owner.change(), owner.change()]
-            last = owner.change(by=Signer.device(2))
-            assert (await client.copy_roster(owner, *map(lost, lost_ones), whole(last))).value == {1: 4}
-            more = owner.change()
+            assert (await client.copy_roster(owner, *map(lost, lost_ones), whole(last))).code == "busy"
+            assert (await client.copy_roster(owner, lost(lost_ones[0]), whole(lost_ones[1]))).value == {1: 2}
+        relay.stop()
+        subprocess.run([sys.executable, "-m", "sealkeep_server", "--data", str(data), "restored"], check=True)
+        relay.start()
+        async with RelayClient(relay.url, relay.identity) as client:
+            assert (await client.copy_roster(owner, lost(lost_ones[2]), whole(last))).value == {1: 4}
             assert (await client.copy_roster(owner, whole(more))).code == "busy"
             assert (await client.change(owner, more.entry, more.wraps, 4)).code == "busy"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from support.relay_client import Answer, RelayClient
 @pytest.fixture(scope="module", params=["process", "conformance"])
 def relay(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRelay]:
     # Everybody here comes from one address.
-    options = {"mailbox_tries": 1000} if request.param == "process" else {}
+    options = {"mailbox_tries": 1000, "mailbox_network_tries": 1000} if request.param == "process" else {}
     with served(request.param, tmp_path_factory.mktemp("relay") / "data", mailbox_seconds=3600, **options) as relay:
         yield relay
 
@@ -145,6 +147,30 @@ async def test_an_address_is_limited_and_told_when_to_come_back(tmp_path: Path) 
             assert answers[2].code == "busy"
             # Neither passes nor addresses stand in the log.
             assert "127.0.0.1" not in relay.log
+
+
+async def test_behind_a_proxy_each_client_is_counted_for_itself(tmp_path: Path) -> None:
+    """PAI-15, PAI-03: and nothing of it stands in the log."""
+    options = ("--mailbox-tries", "1", "--trusted-proxies", "127.0.0.1, ::1")
+    with RelayProcess(tmp_path / "data", *options) as relay:
+        async with RelayClient(relay.url, relay.identity) as client:
+
+            async def status(**headers: str) -> int:
+                return (await Peer(client).ask("POST", "", **headers)).status
+
+            for address, expected in (("192.0.2.1", 201), ("192.0.2.1", 429), ("192.0.2.1, 192.0.2.2", 201)):
+                assert await status(**{"X-Forwarded-For": address}) == expected
+            assert await status(Forwarded='for="[2001:db8::1]:9"') == 201
+            assert await status(Forwarded="for=[2001:db8::2]") == 201  # malformed: the proxy's own
+            assert await status() == 429
+            assert "192.0.2" not in relay.log
+
+
+def test_trusted_proxies_that_are_no_networks(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sealkeep_server", "--data", str(tmp_path / "data")]
+    done = subprocess.run([*command, "--trusted-proxies", "nginx"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "trusted_proxies: 'nginx' does not appear to be" in done.stderr
 
 
 async def test_who_waits_does_not_keep_a_relay_from_stopping(tmp_path: Path) -> None:

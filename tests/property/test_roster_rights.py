@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sealkeep_protocol.errors import UsageError
-from sealkeep_protocol.roster import Roster, Signer
+from sealkeep_protocol.roster import Removal, Roster, Signer
 from support.accounts import MadeAccount, device, kit
 
 FIRST = 0
@@ -78,3 +80,57 @@ def check(roster: Roster, *, first: int = FIRST) -> None:
         if key.disputed_at is not None:
             assert key.device is not None
             assert not roster.devices[key.device].active
+
+
+lowerings = st.lists(
+    st.tuples(
+        st.integers(0, 2),  # whose pin
+        st.sampled_from(["highest", "kit", "device"]),
+        st.integers(0, 63),
+        st.integers(0, 3),  # the seq
+        st.integers(0, 3).map(bool),  # discard-after
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(st.lists(deeds, max_size=5), lowerings)
+def test_pins_only_shrink_and_only_by_the_highest_kit(
+    history: list[tuple[bool, int, str, int]], tries: list[tuple[int, str, int, int, bool]]
+) -> None:
+    """ROS-23: whatever else was done before, and whoever tries; a removal stays where it was, and settles no right anew."""
+    account = MadeAccount(devices=3)
+    for author in (1, 2, 3, 2, 3, 3):
+        account.seal(author)
+    for by_kit, who, deed, whom in history:
+        by = signer(account.roster, by_kit, who)
+        if by is not None:
+            do(account, by, deed, whom)
+    if account.roster.is_closed:
+        account.reclaim(by=FIRST)
+    elif account.roster.devices[3].active:  # so that there is a pin to lower
+        account.change(kit(FIRST), remove=[3], new_kit=account.roster.needs_new_kit([3]))
+    for offset, kind, who, seq, discard_after in tries:
+        before = account.roster
+        gone = [item for item in before.devices.values() if not item.active and item.removal is not None]
+        keys = [kit(key.number) for key in before.recovery_keys if key.has_right]
+        signers = keys if kind != "device" else [device(item.number) for item in before.active_devices]
+        if not signers:
+            continue
+        target, by = gone[-1 - offset % len(gone)], signers[0 if kind == "highest" else who % len(signers)]
+        header_id = account.known(target.number, seq) or bytes(32)
+        pin = Removal(target.number, seq, header_id if seq else b"", discard_after)
+        assert target.removal is not None
+        is_same = pin != target.removal and pin == target.removal._replace(discard_after=True)
+        allowed = by == keys[0] and discard_after and (seq < target.removal.seq or is_same)
+        try:
+            account.change(by, remove=[pin])
+        except UsageError:
+            assert not allowed
+            assert account.roster is before
+        else:
+            assert allowed
+            after = account.roster
+            assert after.devices == {**before.devices, target.number: replace(target, removal=pin)}
+            assert after.recovery_keys == before.recovery_keys

@@ -21,8 +21,14 @@ FORKS: Final = {
     "false-wrap": "hands out a wrap that a device of the account made, of another secret than the roster commits to",
     "refused-served-third": "serves a refused header to a device that has read neither it nor the one which replaced it",
 }
+REPAIRED: Final = {
+    "repair-entries-swallowed": "says that the lost entries, and one behind them, stand, and keeps none of them",
+    "repair-entries-lost-answer": "breaks the line behind the lost entries, and one behind them, which it keeps",
+    "repair-entries-forgotten": "breaks the line behind the lost entries, and one behind them, and keeps none of them",
+}
 NAMES: Final = {
     **{title: {attack.name: attack.says for attack in group} for title, group in GROUPS.items()},
+    "Lost entries": REPAIRED,
     "Forks": FORKS,
 }
 

@@ -113,11 +113,15 @@ class Household:
         self._played[stage.name] = (self.relay.snapshot(), folder, kit)
 
     async def _step(self, folder: Path, step: Step, kit: RecoveryKit | None) -> RecoveryKit:
+        if step.do == "put-back":
+            backup, _, _ = self._played[step.text]
+            self.relay.put_back(backup)
+            return _known(kit)
         home, door = folder / step.device, self.relay.door(step.device)
         if step.do == "create":
             async with created(home, door, step.device) as (_, made):
                 return made
-        assert kit is not None
+        kit = _known(kit)
         if step.do == "recover":
             await (await recovered(home, kit, door, step.device)).close()
             return kit
@@ -138,6 +142,11 @@ class Household:
         return kit
 
 
+def _known(kit: RecoveryKit | None) -> RecoveryKit:
+    assert kit is not None
+    return kit
+
+
 def neighbour() -> Snapshot:
     """Another account with a few entries and segments, for a relay that mixes accounts up."""
     owner = Owner()
@@ -148,7 +157,7 @@ def neighbour() -> Snapshot:
     for _ in range(3):
         segment = owner.device.seal()
         ledger.take(1, segment.header, segment.summary, segment.body)
-    return {owner.account: ledger}
+    return Snapshot({owner.account: ledger})
 
 
 def newer_kit(kit: RecoveryKit, ledger: Ledger) -> RecoveryKit:

@@ -161,19 +161,39 @@ class StoreSuite:
         await store.copy_entries(account(), None, copies, may_lack=True)
         assert await store.roster_head(account()) == RosterHead(1, identifier(1))
 
-    async def test_a_pin_in_copied_entries_cuts_what_lies_beyond(self, store: Store) -> None:
-        """VIE-09, ROS-12"""
+    @pytest.mark.parametrize("cut", [False, True])
+    async def test_a_pin_in_copied_entries_cuts_what_lies_beyond(self, engine: Engine, store: Store, cut: bool) -> None:
+        """VIE-09: where something was lost, whether it says so or not; the removed device wrote on without its removal."""
         one = await made(store)
-        await store.append(one, 0, start(), [segment(seq) for seq in (1, 2, 3)])
+        staged = await store.stage(b"x" * LARGE)
+        await store.append(one, 0, start(), [segment(1), segment(2), segment(3, staged)])
+        removal = CopiedEntry(identifier(1), entry(1), [], [Pin(DeviceId(1), Seq(1), identifier(1), cut)])
         last = CopiedEntry(identifier(2), entry(2), [Wrap(2, 0, b"w2")], [])
-        for cut, fits in ((False, False), (True, True)):
-            removal = CopiedEntry(identifier(1), entry(1), [], [Pin(DeviceId(1), Seq(1), identifier(1), cut)])
-            if fits:
-                await store.copy_entries(one, 0, [removal, last], may_lack=True)
-            else:
-                with pytest.raises(ConflictError):
-                    await store.copy_entries(one, 0, [removal, last], may_lack=True)
-        assert (await store.feed_head(one, DeviceId(1))).seq == 1
+        if not cut:
+            with pytest.raises(ConflictError):
+                await store.copy_entries(one, 0, [removal, last], may_lack=False)
+            assert (await store.feed_head(one, DeviceId(1))).seq == 3
+        await store.copy_entries(one, 0, [removal, last], may_lack=True)
+        assert await store.feed_head(one, DeviceId(1)) == after(segment(1))
+        heads = await store.heads(one)
+        assert heads is not None
+        assert (heads.feeds, heads.used) == ([after(segment(1))], segment(1).size)
+        assert engine.stored_objects() == 0
+
+    async def test_a_pin_in_copied_entries_cuts_another_header_at_its_place(self, store: Store) -> None:
+        """VIE-09: so that the pinned one can come back; ROS-23: the pins of one device one after the other."""
+        one = await made(store)
+        await store.append(one, 0, start(), [segment(1), segment(2), segment(3)])
+        await store.append(one, 0, start(2), [segment(1, tag=2)])
+        pins = [(Seq(3), identifier(33)), (Seq(2), identifier(2)), (Seq(1), identifier(11)), (Seq(0), NO_ID)]
+        heads = [segment(2), segment(2), None, None]
+        for number, ((seq, header_id), head) in enumerate(zip(pins, heads, strict=True)):
+            first = 2 * number + 1
+            removal = CopiedEntry(identifier(first), entry(first), [], [Pin(DeviceId(1), seq, header_id, cut=True)])
+            last = CopiedEntry(identifier(first + 1), entry(first + 1), [], [])
+            await store.copy_entries(one, first - 1, [removal, last], may_lack=True)
+            assert await store.feed_head(one, DeviceId(1)) == (start() if head is None else after(head))
+        assert (await store.feed_head(one, DeviceId(2))).seq == 1
 
     async def test_what_was_refused_is_not_copied(self, store: Store) -> None:
         """VIE-08: nor anything else of that feed with an older roster head."""

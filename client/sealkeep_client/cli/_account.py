@@ -12,14 +12,15 @@ import click
 from sealkeep_client.cli._app import App, json_option, pass_app, run_or_tell
 from sealkeep_client.cli._devices import device_json, print_devices, tell_new_kit
 from sealkeep_client.cli._kit_terminal import confirm_kit, type_kit
-from sealkeep_client.cli._new_kit import KitFile, check_ending, new_kit_option
+from sealkeep_client.cli._missing import missing_json, missing_lines
+from sealkeep_client.cli._new_kit import KitFile, check_ending, new_kit_option, read_kit_file
 from sealkeep_client.cli._output import bold, count, print_json, say
 from sealkeep_client.cli._progress import progress_bar
 from sealkeep_protocol.errors import PeerError, RefusedError, UsageError
 
 if TYPE_CHECKING:
     from sealkeep_client.kit import RecoveryKit
-    from sealkeep_client.vault import DeviceInfo, SyncSummary
+    from sealkeep_client.vault import DeviceInfo, MissingKey, SyncSummary
 
 _KIT = "sealkeep-recovery-kit.pdf"
 _NAME_BYTES = 64  # spec §5.2
@@ -145,18 +146,17 @@ def recover_command(
     This device becomes a new one of the account. The others stay as they are; after a theft, --remove-others removes them
     all in the same step, whatever a thief did with one of them, and makes a new recovery kit.
     """
-    from sealkeep_client.kit import read_kit
     from sealkeep_client.store import is_held, is_home
     from sealkeep_client.vault import Vault
 
     if not remove_others and (new_kit is not None or discard):
         raise UsageError("--new-kit and --discard go with --remove-others")
-    given = None if kit is None else read_kit(kit)
+    given = None if kit is None else read_kit_file(kit)
     unlock = app.unlock_begun() if is_held(app.home) else app.unlock_new()
     page = given or type_kit()
     file = KitFile(new_kit, option="--new-kit") if remove_others else None
 
-    async def recover() -> tuple[dict[str, Any], SyncSummary, list[DeviceInfo]]:
+    async def recover() -> tuple[dict[str, Any], SyncSummary, list[DeviceInfo], list[MissingKey]]:
         with progress_bar(quiet=as_json) as progress:
             vault = await Vault.recover(
                 app.home,
@@ -172,6 +172,7 @@ def recover_command(
                 summary = await vault.sync(progress=progress)
                 status = await vault.status()
                 there = [device for device in await vault.devices() if not device.this]
+                missing = await vault.missing_keys()
                 if file is not None:
                     file.drop_other(await vault.kits())
         made = {
@@ -182,7 +183,7 @@ def recover_command(
             "chats": status.conversations,
             "messages": status.messages,
         }
-        return made, summary, there
+        return made, summary, there, missing
 
     def left() -> str | None:
         if is_home(app.home):
@@ -192,7 +193,7 @@ def recover_command(
         return None
 
     try:
-        made, summary, there = run_or_tell(recover(), left)
+        made, summary, there, missing = run_or_tell(recover(), left)
     except (PeerError, RefusedError) as error:
         if remove_others and not discard and _goes_on_with_discard(error):
             say(
@@ -208,6 +209,7 @@ def recover_command(
         print_json(
             {"type": "recover", **made, "name": name, "home": str(app.home), "unlock": unlock.method}
             | {"unreadable": unreadable, "unopened": summary.unopened}
+            | {"missing": [missing_json(key) for key in missing]}
             | {"kit": None if file is None or file.written is None else str(file.path)}
             | {"others": [device_json(device) for device in there]}
         )
@@ -216,16 +218,8 @@ def recover_command(
     click.echo(f"Your vault is in {app.home}, {kept(unlock.method)}; it is device {made['device']} of the account.")
     for line in unreadable:
         say(f"not readable: {line}")
-    if summary.unopened:
-        say(
-            f"{count(summary.unopened, 'segment')} cannot be read with this kit: a newer one had taken its place when they"
-            " were written; "
-            + (
-                "a device of yours that was removed still shows them"
-                if remove_others
-                else "a device of yours that still reads them brings them back"
-            )
-        )
+    for line in missing_lines(missing):
+        say(line)
     if there:
         click.echo("\nThe account's other devices, and when they last wrote:")
         print_devices(there)

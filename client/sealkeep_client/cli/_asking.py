@@ -1,11 +1,16 @@
-"""Questions that arise while something goes on, so that asking must not stop it."""
+"""Questions on the terminal: such as must not stop what goes on meanwhile, and for what nobody else may read."""
 
 from __future__ import annotations
 
 import asyncio
+import getpass
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
+
+from sealkeep_client.cli._output import say
 
 
 def can_ask() -> bool:
@@ -21,6 +26,45 @@ async def ask(question: str) -> bool:
     _forget_typed()
     click.echo(f"{question} [y/N] ", nl=False, err=True)
     return (await _line()).strip().lower() in ("y", "yes")
+
+
+@contextmanager
+def unseen() -> Iterator[None]:
+    """Let the terminal not show what is typed meanwhile, and so not keep it. Where it cannot do that, it is said."""
+    if sys.platform == "win32":  # pragma: no cover (`read_line` hides it there)
+        yield
+        return
+    import termios
+
+    terminal = sys.stdin.fileno()
+    try:
+        before = termios.tcgetattr(terminal)
+        changed = termios.tcgetattr(terminal)
+        changed[3] = changed[3] & ~termios.ECHO | termios.ECHONL
+        # What was typed or pasted ahead stays: it may be the next lines.
+        termios.tcsetattr(terminal, termios.TCSADRAIN, changed)
+    except termios.error:
+        say("this terminal shows what you type: clear it afterwards, and what can be scrolled back to")
+        yield
+        return
+    try:
+        yield
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+
+
+def read_line(question: str, *, hidden: bool = False) -> str:
+    """Ask for a line on the terminal. Raises `click.Abort` for Ctrl-C and at the end of input."""
+    if hidden and sys.platform == "win32":  # pragma: no cover
+        return getpass.getpass(f"{question}: ")
+    click.echo(f"{question}: ", nl=False, err=True)
+    try:
+        line = sys.stdin.readline()
+    except KeyboardInterrupt:
+        line = ""
+    if not line:
+        raise click.Abort
+    return line.rstrip("\r\n")
 
 
 def _forget_typed() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sealkeep_client.cli._names import as_name, quoted
 from sealkeep_client.cli._output import clean_line, dim, pad, when, width
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 def print_log(history: Sequence[RosterChange]) -> None:
     """One entry a line: its number, the signer's clock, the signer with the beginning of its key, and what it did."""
-    signers = [f"{clean_line(change.signed_by)} {change.key.hex()[:8]}" for change in history]
+    signers = [f"{as_name(change.signed_by)} {change.key.hex()[:8]}" for change in history]
     widest = max(map(width, signers), default=0)
     numbers = max((len(str(change.number)) for change in history), default=0)
     for change, signer in zip(history, signers, strict=True):
@@ -33,12 +34,17 @@ def sentence(change: RosterChange) -> str:
         parts.append("made the account")
     if change.what == "reclaim":
         parts.append("took the account back")
-    if change.removed:
-        pins = [
-            f"{_device(device)}, whose segments end at {seq}" + (", the rest given up" if cut else "")
-            for device, (seq, cut) in zip(change.removed, change.pins, strict=True)
-        ]
-        parts.append("removed " + "; ".join(pins))
+    pins = list(zip(change.removed, change.pins, strict=True))
+    removed = [
+        f"{_device(device)}, whose segments end at {seq}" + (", the rest given up" if cut else "")
+        for device, (seq, cut) in pins
+        if device[0] not in change.lowered
+    ]
+    lowered = [f"{_device(device)} after segment {seq}" for device, (seq, _) in pins if device[0] in change.lowered]
+    if removed:
+        parts.append("removed " + "; ".join(removed))
+    if lowered:
+        parts.append("gave up what was written by " + "; ".join(lowered))
     if change.added:
         parts.append(("with " if change.what == "genesis" else "added ") + ", ".join(map(_device, change.added)))
     if change.kit is not None:
@@ -51,7 +57,7 @@ def sentence(change: RosterChange) -> str:
 
 def _device(device: tuple[int, str]) -> str:
     number, name = device
-    return f"“{name}” (device {number})"
+    return f"{quoted(name)} (device {number})"
 
 
 def entry_json(change: RosterChange) -> dict[str, Any]:
@@ -67,7 +73,7 @@ def entry_json(change: RosterChange) -> dict[str, Any]:
         "epoch": change.epoch,
         "added": [{"number": number, "name": name} for number, name in change.added],
         "removed": [
-            {"number": number, "name": name, "last": seq, "discarded": cut}
+            {"number": number, "name": name, "last": seq, "discarded": cut, "before": number in change.lowered}
             for (number, name), (seq, cut) in zip(change.removed, change.pins, strict=True)
         ],
         "kit": change.kit,

@@ -10,8 +10,9 @@ import click
 from sealkeep_client.cli._app import App, json_option, pass_app
 from sealkeep_client.cli._asking import ask, can_ask
 from sealkeep_client.cli._device_log import entry_json, print_log
-from sealkeep_client.cli._new_kit import KitFile, kit_in_hand_option, new_kit_option
-from sealkeep_client.cli._output import ago, bold, clean_line, print_json, print_table, say, when
+from sealkeep_client.cli._names import cell, quoted, signer
+from sealkeep_client.cli._new_kit import KitFile, kit_in_hand_option, new_kit_option, read_kit_file
+from sealkeep_client.cli._output import ago, bold, print_json, print_table, say, when
 from sealkeep_protocol.errors import PeerError, RefusedError, UsageError
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def print_devices(devices: Sequence[DeviceInfo]) -> None:
     rows = [
         [
             str(device.number),
-            device.name,
+            cell(device.name),
             _added(device),
             "never" if device.last_seen is None else ago(device.last_seen, now),
             _state(device),
@@ -65,14 +66,14 @@ def print_devices(devices: Sequence[DeviceInfo]) -> None:
 
 
 def _added(device: DeviceInfo) -> str:
-    how = "with the account" if device.number == 1 else f"by {device.added_by}"
+    how = "with the account" if device.number == 1 else f"by {signer(device.added_by)}"
     return how if device.added_at is None else f"{when(device.added_at)}, {how}"
 
 
 def _state(device: DeviceInfo) -> str:
     if device.removed_by is not None:
         at = "" if device.removed_at is None else f" {when(device.removed_at)}"
-        return f"removed{at}, by {device.removed_by}"
+        return f"removed{at}, by {signer(device.removed_by)}"
     return "this device" if device.this else "active"
 
 
@@ -87,7 +88,7 @@ def warn_of_kits(kits: Sequence[KitInfo], devices: Sequence[DeviceInfo]) -> None
                 f"recovery kit {numbers[0]} was" if len(numbers) == 1 else f"recovery kits {', '.join(numbers)} were"
             )
             say(
-                f"{which} made on “{device.name}”, which was removed, and can remove your devices 7 days after that;"
+                f"{which} made on {quoted(device.name)}, which was removed, and can remove your devices 7 days after that;"
                 " if you did not do it, end this with your own, older kit: `sealkeep kit replace --with FILE`"
             )
 
@@ -100,6 +101,7 @@ def device_json(device: DeviceInfo) -> dict[str, Any]:
         "state": "removed" if device.removed_by is not None else "active",
         "this": device.this,
         "added_by": device.added_by,
+        "brought_by": device.brought_by,
         "added": device.added_at,
         "last_seen": device.last_seen,
         "segments": device.segments,
@@ -125,7 +127,12 @@ def _kit_json(kit: KitInfo) -> dict[str, Any]:
 @click.argument("devices", nargs=-1, required=True, metavar="DEVICE...")
 @kit_in_hand_option("Sign with this recovery kit. It also ends the kits that a removed device made later.")
 @new_kit_option("--kit", "Where a new recovery kit is written, if a removed device has seen the one that you have")
-@click.option("--discard", is_flag=True, help="Give up what it wrote from where it does not hold, or while it goes on.")
+@click.option(
+    "--discard",
+    is_flag=True,
+    help="Give up what it wrote from where it does not hold, or while it goes on; with your oldest kit (--with) also of a"
+    " device that was removed before.",
+)
 @click.option(
     "--discard-after",
     type=click.IntRange(min=0),
@@ -148,11 +155,9 @@ def remove_command(
     From then on a removed device reads and writes nothing any more; what it has stays on it, and what it wrote stays with
     you. Asks first, on a terminal.
     """
-    from sealkeep_client.kit import read_kit
-
     if discard_after is not None and len(devices) > 1:
         raise UsageError("--discard-after is for one device at a time")
-    kit = None if old_kit is None else read_kit(old_kit)
+    kit = None if old_kit is None else read_kit_file(old_kit)
     file = KitFile(new_kit)
     names: dict[int, str] = {}
 
@@ -160,9 +165,11 @@ def remove_command(
         known = (await vault.device_log())[-1].number  # before a sync brings what nobody has looked at
         chosen = await _choose(vault, devices)
         names.update({device.number: device.name for device in chosen})
-        if any(device.removed_by is None for device in chosen):
-            await _ask(chosen, await vault.kits(), file)
-        given_up = dict.fromkeys(names, discard_after) if discard or discard_after is not None else {}
+        gives_up = discard or discard_after is not None
+        if gives_up or any(device.removed_by is None for device in chosen):
+            chosen = await _ask(chosen, await vault.devices(), await vault.kits(), file)
+            names.update({device.number: device.name for device in chosen})
+        given_up = dict.fromkeys(names, discard_after) if gives_up else {}
         change = await vault.remove(
             *names, on_kit=file.keep, prepared=file.prepared, kit=kit, since=known, discard=given_up
         )
@@ -178,13 +185,14 @@ def remove_command(
         if refused.code == "pinned":
             say("it goes on writing; --discard removes it all the same, and gives up what it writes meanwhile")
         raise
-    _tell_removed(change, names, file, as_json)
+    staying = _brought_in(now, {*names, *(number for number, _ in change.removed)})
+    _tell_removed(change, names, file, staying, as_json)
     if not as_json:
         warn_of_kits(kits, now)
 
 
 def _named(number: int | None, names: dict[int, str]) -> str:
-    return f"“{names.get(number or 0, '')}” (device {number})"
+    return f"{quoted(names.get(number or 0, ''))} (device {number})"
 
 
 async def _choose(vault: Vault, wanted: Sequence[str]) -> list[DeviceInfo]:
@@ -213,23 +221,55 @@ def _matching(known: Sequence[DeviceInfo], word: str) -> list[DeviceInfo]:
     return by_number or [device for device in by_name if device.active] or by_name
 
 
-async def _ask(chosen: Sequence[DeviceInfo], kits: Sequence[KitInfo], file: KitFile) -> None:
-    """Let the person say yes, where somebody can. Raises `ClickException` for anything else."""
+def _brought_in(known: Sequence[DeviceInfo], removed: set[int]) -> list[DeviceInfo]:
+    """The active devices that these have added, and those have, and so on; not this one."""
+    gone = set(removed)
+    found: list[DeviceInfo] = []
+    for device in sorted(known, key=lambda device: device.number):  # whoever adds was there before
+        if device.brought_by in gone and device.number not in gone:
+            gone.add(device.number)
+            if device.active and not device.this:
+                found.append(device)
+    return found
+
+
+async def _ask(
+    chosen: list[DeviceInfo], known: Sequence[DeviceInfo], kits: Sequence[KitInfo], file: KitFile
+) -> list[DeviceInfo]:
+    """Let the person say yes, where somebody can; the devices that he means. Raises `ClickException` for anything else."""
     if not can_ask():
-        return
+        return chosen
     for device in chosen:
         seen = "never seen" if device.last_seen is None else f"last seen {ago(device.last_seen, time.time())}"
-        line = f"{device.name} (device {device.number}), added by {device.added_by}, {seen}"
-        click.echo(clean_line(line), err=True)
+        line = f"{quoted(device.name)} (device {device.number}), added by {signer(device.added_by)}, {seen}"
+        click.echo(line, err=True)
+    also = _brought_in(known, {device.number for device in chosen})
+    if also:
+        names = {device.number: device.name for device in known}
+        for device in also:
+            adder = quoted(names.get(device.brought_by or 0, ""))
+            click.echo(
+                f"{quoted(device.name)} (device {device.number}) was added by {adder}, and would stay.", err=True
+            )
+        if await ask("Remove it also?" if len(also) == 1 else "Remove them also?"):
+            chosen = [*chosen, *also]
     current = next(kit for kit in kits if kit.current)
     if current.device in {device.number for device in chosen}:
         click.echo(f"It has seen your recovery kit, so that a new one is made: {file.path}", err=True)
     which = "this device" if len(chosen) == 1 else "these devices"
-    if not await ask(f"Remove {which} for good?"):
+    if all(device.removed_by is not None for device in chosen):
+        question = "It was" if len(chosen) == 1 else "They were"
+        question += " removed before. Give up what cannot be kept, on all devices and for good?"
+    else:
+        question = f"Remove {which} for good?"
+    if not await ask(question):
         raise click.ClickException("nothing was changed")
+    return chosen
 
 
-def _tell_removed(change: MembershipChange, names: dict[int, str], file: KitFile, as_json: bool) -> None:
+def _tell_removed(
+    change: MembershipChange, names: dict[int, str], file: KitFile, staying: Sequence[DeviceInfo], as_json: bool
+) -> None:
     if as_json:
         print_json(
             {
@@ -237,19 +277,38 @@ def _tell_removed(change: MembershipChange, names: dict[int, str], file: KitFile
                 "entry": change.entry,
                 "removed": [{"number": number, "name": name} for number, name in change.removed],
                 "kit": str(file.path) if change.new_kit else None,
+                "given_up": [{"number": number, "name": name} for number, name in change.lowered],
+                "staying": [
+                    {"number": device.number, "name": device.name, "brought_by": device.brought_by}
+                    for device in staying
+                ],
             }
         )
         return
+    _tell_of_change(change, names, file)
+    if staying:
+        names_of = ", ".join(f"{quoted(device.name)} (device {device.number})" for device in staying)
+        numbers = " ".join(str(device.number) for device in staying)
+        stays = "stays" if len(staying) == 1 else "stay"
+        say(
+            f"{names_of} came into the account from there, and {stays} in it: if that was not you,"
+            f" `sealkeep remove {numbers}`"
+        )
+
+
+def _tell_of_change(change: MembershipChange, names: dict[int, str], file: KitFile) -> None:
+    for number, name in change.lowered:
+        click.echo(f"{quoted(name)} (device {number}) was removed before. What it wrote ends earlier now.")
     if change.entry is None:
         click.echo("It is removed already." if len(names) == 1 else "They are removed already.")
         return
-    meant = [f"“{name}” (device {number})" for number, name in change.removed if number in names]
-    others = [f"“{name}” (device {number})" for number, name in change.removed if number not in names]
+    meant = [f"{quoted(name)} (device {number})" for number, name in change.removed if number in names]
+    others = [f"{quoted(name)} (device {number})" for number, name in change.removed if number not in names]
     if meant:
         subject = "It reads and writes" if len(meant) == 1 else "They read and write"
-        click.echo(clean_line(f"Removed {', '.join(meant)}. {subject} nothing any more."))
+        click.echo(f"Removed {', '.join(meant)}. {subject} nothing any more.")
     if others:
-        click.echo(clean_line(f"Removed as well, since it came from there meanwhile: {', '.join(others)}."))
+        click.echo(f"Removed as well, since it came from there meanwhile: {', '.join(others)}.")
     if change.new_kit:
         tell_new_kit(file, "A removed device had seen your recovery kit.")
 

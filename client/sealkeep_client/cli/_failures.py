@@ -140,9 +140,23 @@ def _misbehaved(error: PeerError) -> Explanation:
             *_words(error),
             *_proof(error),
             _row("safe", _SAFE),
-            _row("do", _REPAIR if error.restored is not None else _ADVICE.get(error.code, _TELL)),
+            _row("do", _advice(error)),
         ),
     )
+
+
+def _advice(error: PeerError) -> str:
+    if error.restored is not None:
+        return _REPAIR
+    if error.can_lower or error.lower_to is not None:
+        option = "--discard" if error.can_lower else f"--discard-after {error.lower_to}"
+        return (
+            f"if that stays so, `sealkeep remove {error.device} {option} --with KIT`"
+            + ("" if error.can_lower else " on another of your devices")
+            + f" gives up what device {error.device}, which was removed, wrote from there; KIT is the file of your oldest"
+            " recovery kit"
+        )
+    return _ADVICE.get(error.code, _TELL)
 
 
 def _words(error: PeerError) -> list[str]:

@@ -11,12 +11,13 @@ from sealkeep_client.cli._app import App, json_option, pass_app, run
 from sealkeep_client.cli._asking import ask, can_ask
 from sealkeep_client.cli._devices import tell_new_kit
 from sealkeep_client.cli._kit_terminal import confirm_kit, type_kit
-from sealkeep_client.cli._new_kit import KitFile, kit_in_hand_option, new_kit_option
+from sealkeep_client.cli._names import quoted
+from sealkeep_client.cli._new_kit import KitFile, kit_in_hand_option, new_kit_option, read_kit_file
 from sealkeep_client.cli._output import count, print_json, say, when
 
 if TYPE_CHECKING:
     from sealkeep_client.kit import RecoveryKit
-    from sealkeep_client.vault import KitReport, MembershipChange, Vault
+    from sealkeep_client.vault import Closing, KitReport, MembershipChange, Vault
 
 _kit_option = click.option(
     "--kit",
@@ -30,9 +31,7 @@ _relay_option = click.option(
 
 
 def _read(kit: Path | None) -> RecoveryKit:
-    from sealkeep_client.kit import read_kit
-
-    return type_kit() if kit is None else read_kit(kit)
+    return type_kit() if kit is None else read_kit_file(kit)
 
 
 @click.group()
@@ -86,14 +85,14 @@ def _shortcomings(report: KitReport) -> list[str]:
     lines = []
     if report.replaced_by is not None:
         at = "" if report.replaced_at is None else f" on {when(report.replaced_at)}"
-        lines.append(f"this is not the newest recovery kit: “{report.replaced_by}” made another one{at}")
+        lines.append(f"this is not the newest recovery kit: {quoted(report.replaced_by)} made another one{at}")
     if not report.in_force:
         return [*lines, "it restores nothing any more: destroy it, and keep the newest one"]
     opened, keys = count(report.epochs - len(report.missing)), count(report.epochs, "key")
     lost = count(report.lost, "segment") if report.lost else "nothing so far"
     lines.append(f"the kit opens {opened} of {keys}; {lost} was written under the others, which it does not restore")
     if report.spoilt_by:
-        names = ", ".join(f"“{name}”" for name in report.spoilt_by)
+        names = ", ".join(map(quoted, report.spoilt_by))
         lines.append(
             f"{names} renewed the keys and gave the kit one that does not open; `sealkeep rotate` on a device that reads"
             " everything gives it a good one: then try again"
@@ -161,18 +160,26 @@ def close_account_command(kit: Path | None, relay: str | None, as_json: bool) ->
 
     page = _read(kit)
 
-    async def close() -> int:
+    async def close() -> Closing:
         if can_ask():
             click.echo("Export what you want to keep first, on a device: `sealkeep export OUT`.", err=True)
             if not await ask("Close the account for good?"):
                 raise click.ClickException("nothing was changed")
         return await Vault.close_account(page, relay=relay)
 
-    days = run(close())
+    closing = run(close())
     if as_json:
-        print_json({"type": "close-account", "account": page.account.hex(), "days": days})
+        said = {"days": closing.days, "before": closing.before, "closed": closing.at}
+        print_json({"type": "close-account", "account": page.account.hex(), **said})
         return
-    if days:
-        click.echo(f"The account is closed in {days} days, unless an older recovery kit takes it back before.")
+    if not closing.days:
+        already = " already" if closing.before else ""
+        click.echo(f"The account is closed{already}: the relay takes and gives nothing any more.")
+    elif closing.before:
+        on = "" if closing.at is None else f" on {when(closing.at)}"
+        click.echo(
+            f"The account was closed before{on}. Your devices are shut out {closing.days} days after that, unless an"
+            " older recovery kit takes it back."
+        )
     else:
-        click.echo("The account is closed: the relay takes and gives nothing any more.")
+        click.echo(f"The account is closed in {closing.days} days, unless an older recovery kit takes it back before.")

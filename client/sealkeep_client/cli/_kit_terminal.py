@@ -5,10 +5,12 @@ from __future__ import annotations
 import secrets
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import click
 
+from sealkeep_client.cli._asking import read_line, unseen
 from sealkeep_client.cli._output import say
 from sealkeep_protocol.errors import UsageError
 from sealkeep_protocol.kit import GROUPS
@@ -31,16 +33,19 @@ def confirm_kit(kit: RecoveryKit, choose: Choose = choose_two) -> bool:
 
     if not _is_asked():
         return False
-    click.echo("Is it there and can it be read? Type two groups of its code from the page.", err=True)
+    click.echo(
+        "Is it there and can it be read? Type two groups of its code from the page; they are not shown here.", err=True
+    )
     tries = _TRIES
     try:
-        for number in choose(range(1, GROUPS + 1)):
-            while not is_group(kit, number, _ask(f"Code, group {number}")):
-                tries -= 1
-                if not tries:
-                    _say_unconfirmed()
-                    return False
-                say(f"that is not group {number} of this kit's code; look at the page again")
+        with unseen():
+            for number in choose(range(1, GROUPS + 1)):
+                while not is_group(kit, number, _ask(f"Code, group {number}", hidden=True)):
+                    tries -= 1
+                    if not tries:
+                        _say_unconfirmed()
+                        return False
+                    say(f"that is not group {number} of this kit's code; look at the page again")
     except click.Abort:
         click.echo(err=True)  # below what the terminal shows of Ctrl-C or Ctrl-D
         _say_unconfirmed()
@@ -57,18 +62,23 @@ def type_kit() -> RecoveryKit:
         raise UsageError("no kit: give its file with --kit FILE, or run this on a terminal to type it")
     click.echo(
         "Type the recovery kit as it stands on the page. Capitals and spaces do not matter,\n"
-        "and several groups may be typed at once. Ctrl-C ends this, and changes nothing.",
+        "and several groups may be typed at once. The code is not shown while you type it, so that it does not stay on\n"
+        "this screen; what is mistyped is told by its group. Ctrl-C ends this, and changes nothing.",
         err=True,
     )
     typing = Typing()
-    while True:
-        try:
-            kit = typing.answer(_ask(typing.prompt))
-        except KitError as error:
-            say(str(error))
-            continue
-        if kit is not None:
-            return kit
+    with ExitStack() as hiding:
+        hiding.enter_context(unseen())
+        while True:
+            if not typing.is_secret:
+                hiding.close()
+            try:
+                kit = typing.answer(_ask(typing.prompt, hidden=typing.is_secret))
+            except KitError as error:
+                say(str(error))
+                continue
+            if kit is not None:
+                return kit
 
 
 def _say_unconfirmed() -> None:
@@ -79,6 +89,5 @@ def _is_asked() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _ask(question: str) -> str:
-    answer: str = click.prompt(question, default="", show_default=False, err=True)
-    return answer
+def _ask(question: str, *, hidden: bool) -> str:
+    return read_line(question, hidden=hidden)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import datetime
+import shlex
+import stat
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from sealkeep_client.cli._output import say
 from sealkeep_protocol.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,6 +50,26 @@ def kit_in_hand_option(about: str) -> Callable[..., Any]:
         metavar="FILE",
         help=about,
     )
+
+
+def read_kit_file(path: Path) -> RecoveryKit:
+    """Read a kit from a file, and say so where others of this machine can read it as well."""
+    from sealkeep_client.kit import read_kit
+
+    kit = read_kit(path)
+    _warn_of_readers(path)
+    return kit
+
+
+def _warn_of_readers(path: Path) -> None:
+    if sys.platform == "win32":  # whose permissions are not in the mode
+        return
+    found = path.stat()
+    if stat.S_ISREG(found.st_mode) and found.st_mode & 0o077:
+        say(
+            f"{path} can be read by others on this machine, and whoever reads a recovery kit has the account:"
+            f" `chmod 600 {shlex.quote(str(path))}`, or delete it when it is printed"
+        )
 
 
 class KitFile:

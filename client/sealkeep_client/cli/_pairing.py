@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,15 +12,21 @@ import click
 
 from sealkeep_client.cli._account import kept, name_option
 from sealkeep_client.cli._app import App, json_option, pass_app, run_or_tell
-from sealkeep_client.cli._asking import ask, can_ask
+from sealkeep_client.cli._asking import ask, can_ask, read_line, unseen
 from sealkeep_client.cli._failures import Stopped
-from sealkeep_client.cli._output import bold, clean_line, count, is_terminal, print_json, say
+from sealkeep_client.cli._names import as_name, is_misleading, quoted
+from sealkeep_client.cli._output import bold, count, cut, is_terminal, print_json, say, width
 from sealkeep_client.cli._progress import progress_bar
 from sealkeep_protocol.errors import RefusedError, TransportError, UsageError
 
 if TYPE_CHECKING:
     from sealkeep_client.vault import LinkCode, Linked, Newcomer, Status, Vault
 
+_HELD: Final = (
+    "this device may be in the account already; `sealkeep link` goes on from here; where it cannot, your other devices"
+    " have everything: `sealkeep --home DIR link` begins anew in another directory, and `sealkeep remove` there takes this"
+    " one out"
+)
 _QUIET_ZONE: Final = 2  # modules around a QR code
 
 
@@ -71,7 +78,7 @@ def link_command(app: App, relay: str | None, name: str, qr: bool | None, as_jso
         if is_home(app.home):
             return f"this device has joined the account, in {app.home}; `sealkeep sync` goes on fetching"
         if is_held(app.home):
-            return "this device may be in the account already; `sealkeep link` goes on from here"
+            return _HELD
         return None
 
     status, unreadable = run_or_tell(link(), left)
@@ -87,37 +94,38 @@ def link_command(app: App, relay: str | None, name: str, qr: bool | None, as_jso
 
 
 @click.command()
-@click.argument("code", nargs=-1, required=True)
+@click.argument("code", nargs=-1)
 @click.option("--yes", is_flag=True, help="Do not ask. The words are still shown, and nobody compares them.")
 @json_option
 @pass_app
 def accept_command(app: App, code: tuple[str, ...], yes: bool, as_json: bool) -> None:
     """Let a new device of yours in, by the CODE that it shows.
 
-    It will read everything, as this one does. Three words are shown on both devices: if they differ, say no.
+    It will read everything, as this one does. Three words are shown on both devices: if they differ, say no. Without CODE
+    it is asked for, and not shown while you type it.
     """
     # PAI-10: "… was shown its name and the confirmation words and agreed." Where nobody looks, nobody is asked.
     if not yes and not (can_ask() and sys.stderr.isatty()):
         raise UsageError("this asks whether the device may join: run it on a terminal, or give --yes")
 
+    wanted = " ".join(code) or _asked_code()
     agreed: list[str] = []
 
     async def confirm(newcomer: Newcomer) -> bool:
-        name = clean_line(newcomer.name)
         if as_json:
             print_json({"type": "newcomer", "name": newcomer.name, "words": list(newcomer.words)})
         if not as_json or not yes:
             # Where standard output is not looked at, they stand beside the question.
             aside = not yes and (as_json or not is_terminal())
-            click.echo(f"A device that calls itself “{name}” wants to join, and to read everything.", err=aside)
+            _show_newcomer(newcomer.name, err=aside)
             _show_words(newcomer.words, err=aside)
         if not yes and not await ask("Are the words the same, and shall it join?"):
             return False
-        agreed.append(name)
+        agreed.append(newcomer.name)
         return True
 
     async def accept(vault: Vault) -> Linked:
-        return await vault.accept(" ".join(code), confirm=confirm)
+        return await vault.accept(wanted, confirm=confirm)
 
     try:
         linked = app.with_vault(accept)
@@ -132,12 +140,32 @@ def accept_command(app: App, code: tuple[str, ...], yes: bool, as_json: bool) ->
     if as_json:
         print_json({"type": "accept", "device": linked.device, "name": linked.name})
         return
-    click.echo(f"“{clean_line(linked.name)}” is device {linked.device} of the account.")
+    click.echo(f"{quoted(linked.name)} is device {linked.device} of the account.")
+
+
+def _asked_code() -> str:
+    if not can_ask():
+        raise UsageError("give the code that `sealkeep link` shows on the new device")
+    with unseen():
+        return read_line("The code that the new device shows", hidden=True)
+
+
+def _show_newcomer(name: str, *, err: bool) -> None:
+    """Its name cannot begin a line, nor be longer than one: it might look like one that is shown here."""
+    line = f"A device that calls itself {quoted(name)} wants to join, and to read everything."
+    columns = shutil.get_terminal_size((80, 24)).columns
+    if width(line) <= columns:
+        click.echo(line, err=err)
+    else:
+        click.echo("A device wants to join, and to read everything. It calls itself", err=err)
+        click.echo(f"    “{cut(as_name(name), max(16, columns - 6))}”", err=err)
+    if is_misleading(name):
+        click.echo("This name looks like words of sealkeep's own; it is only a name.", err=err)
 
 
 def _may_be_in(name: str) -> str:
     return (
-        f"“{name}” may be in the account already: `sealkeep sync`, and `sealkeep devices` shows it; if it is to join,"
+        f"{quoted(name)} may be in the account already: `sealkeep sync`, and `sealkeep devices` shows it; if it is to join,"
         " `sealkeep link` there once more, and accept its new code"
     )
 

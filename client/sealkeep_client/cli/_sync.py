@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sealkeep_client.cli._app import App, json_option, pass_app
+from sealkeep_client.cli._names import cell
 from sealkeep_client.cli._output import ago, count, print_json, print_pairs, say, size
 from sealkeep_client.cli._progress import progress_bar
 from sealkeep_client.cli._watch import Watch, peer_error, tell_sync, warn_closing, warn_locked, warn_unreadable
@@ -96,7 +97,7 @@ def status_command(app: App, as_json: bool) -> None:
             "On it",
             "unknown before the first sync" if status.last_sync is None else f"{size(status.used)}{room}, sealed",
         ),
-        ("Device", f"{status.device_name} (number {status.device} of {count(status.devices, 'device')})"),
+        ("Device", f"{cell(status.device_name)} (number {status.device} of {count(status.devices, 'device')})"),
         ("Account", status.account.hex()[:16]),
     ]
     print_pairs(pairs)

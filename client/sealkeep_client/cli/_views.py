@@ -91,7 +91,9 @@ def repair_command(app: App, as_json: bool) -> None:
                 "type": "repair",
                 "entries": report.entries,
                 "segments": report.segments,
-                "missing": [{"device": m.device, "first": m.first, "last": m.last} for m in report.missing],
+                "missing": [
+                    {"device": m.device, "first": m.first, "last": m.last, "removed": m.removed} for m in report.missing
+                ],
                 "enrolled": json_enrolled(report.enrolled),
             }
         )
@@ -112,6 +114,11 @@ def _tell_repaired(report: RepairReport) -> None:
     tell_enrolled(report.enrolled)
     for lost in report.missing:
         click.echo(f"Not here either: {_named(lost)}. Run `sealkeep repair` on your other devices.")
+        if lost.removed:
+            click.echo(
+                f"That device was removed. If none of yours has it: `sealkeep remove {lost.device} --discard-after"
+                f" {lost.first - 1} --with KIT`, with your oldest recovery kit, gives it up; then repair again."
+            )
 
 
 def _named(lost: Lost) -> str:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sealkeep_client.cli._output import clean_line, count, print_json, say
+from sealkeep_client.cli._names import quoted
+from sealkeep_client.cli._output import count, print_json, say
 from sealkeep_client.cli._progress import progress_bar
 
 if TYPE_CHECKING:
@@ -105,8 +106,8 @@ def warn_locked(unopened: int, locked_by: str | None) -> None:
     """Say on standard error what this device lacks a key for, and whose doing that is."""
     if locked_by is not None:
         say(
-            f"“{locked_by}” renewed the account's keys and gave this device none that opens: nothing is sent until another"
-            " of your devices has synced; if that device is not yours any more, remove it"
+            f"{quoted(locked_by)} renewed the account's keys and gave this device none that opens: nothing is sent until"
+            " another of your devices has synced; if that device is not yours any more, remove it"
         )
     if unopened:
         say(f"{count(unopened, 'segment')} cannot be read yet: a device of yours that has the key passes it on")
@@ -134,7 +135,7 @@ def tell_enrolled(enrolled: Enrolled | None) -> None:
     if enrolled is not None:
         click.echo(
             f"This home is a copy of device {enrolled.before}, or came from a backup: it goes on as device"
-            f" {enrolled.number}, “{clean_line(enrolled.name)}”. Nothing is lost. If device {enrolled.before} is gone,"
+            f" {enrolled.number}, {quoted(enrolled.name)}. Nothing is lost. If device {enrolled.before} is gone,"
             f" remove it: `sealkeep remove {enrolled.before}`."
         )
 

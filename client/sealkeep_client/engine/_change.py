@@ -4,18 +4,20 @@ first."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
 from sealkeep_client.engine._actions import AppendEntry, NewKit, Steps
-from sealkeep_client.engine._following import confirm_denial, follow_roster
+from sealkeep_client.engine._following import confirm_denial, follow_roster, note_pin
+from sealkeep_client.engine._lowering import lowered_pins
 from sealkeep_client.engine._reader import Reader
 from sealkeep_client.engine._roster import RemovedError
 from sealkeep_client.engine._session import Session
 from sealkeep_client.engine._state import Account
 from sealkeep_protocol.errors import HistoryError, PeerError, RefusedError, SealkeepError, TransportError, UsageError
 from sealkeep_protocol.keys import KeyRecord, PrivateKeys
+from sealkeep_protocol.primitives import SigningKey
 from sealkeep_protocol.roster import Composed, Removal, Roster, RosterDevice, Signer, compose_change
 
 REBASES: Final = 256  # entries of others in a row, before this device gives up: more than a relay takes of a thief
@@ -26,8 +28,9 @@ class Change:
     """What an entry is to say, whatever head it comes to stand on. An empty one rotates the epoch.
 
     `added` are key records with names, `removed` device numbers. A removed device's feed is read to its head, which is
-    pinned; `discard` gives up what stands beyond the last header that could be verified (None), or beyond a seq. With
-    `new_kit` the recovery key is replaced. `by` are the private keys of a recovery kit that signs, instead of this device.
+    pinned; `discard` gives up what stands beyond the last header that could be verified (None), or beyond a seq: also of a
+    device that was removed before, by an entry of its own. With `new_kit` the recovery key is replaced. `by` are the
+    private keys of a recovery kit that signs, instead of this device.
     """
 
     added: tuple[tuple[KeyRecord, str], ...] = ()
@@ -40,12 +43,13 @@ class Change:
 @dataclass(frozen=True, slots=True)
 class Changed:
     """What became of a change: the number of the entry that holds it (None: there was nothing left to do), the devices
-    that it added and removed, and whether it set a new recovery key."""
+    that it added and removed, whether it set a new recovery key, and the devices removed before whose pins it lowered."""
 
     entry: int | None
     added: tuple[int, ...] = ()
     removed: tuple[int, ...] = ()
     new_kit: bool = False
+    lowered: tuple[int, ...] = ()
 
 
 class AddedInVainError(RefusedError):
@@ -80,6 +84,7 @@ class Changing:
         self._since = session.account.roster.number if since is None else since
         self._needed = needed
         self._recovery: KeyRecord | None = None
+        self._lowered: Changed | None = None  # what an entry before the last one has done
 
     @property
     def _account(self) -> Account:
@@ -92,6 +97,9 @@ class Changing:
         try:
             return (yield from self._run())
         except (RemovedError, AddedInVainError):
+            raise
+        except PeerError as error:
+            note_pin(self._account, error)
             raise
         except RefusedError as refused:
             if self._change.by is not None and refused.code == "revoked":
@@ -117,16 +125,25 @@ class Changing:
             # and draws a fresh epoch secret and fresh wraps." Any of those that it sent may have come to be taken.
             for composed in sent:
                 if _holds(self._account.roster, composed):
-                    return _changed(composed)
+                    done = _changed(composed)
+                    if not done.lowered:
+                        return replace(done, lowered=self._lowered.lowered if self._lowered is not None else ())
+                    sent, failure, self._lowered = [], None, done
+                    break
             if sent and failure is None:  # its last one was taken, the relay said
                 raise HistoryError("missing", "the relay takes an entry of the roster and does not show it")
-            done = self._done_already()
-            if done is not None:
-                return done
-            pins = yield from self._pins()
-            if pins is None:
-                continue  # the roster moved while feeds were read
-            sent.append((yield from self._compose(pins)))
+            # First what may stop this device from reading what else there is to pin.
+            lowered = yield from self._pins_to_lower()
+            if lowered:
+                sent.append(self._compose_lowering(lowered))
+            else:
+                done_already = self._done_already()
+                if done_already is not None:
+                    return self._lowered or done_already
+                pins = yield from self._pins()
+                if pins is None:
+                    continue  # the roster moved while feeds were read
+                sent.append((yield from self._compose(pins)))
             failure = None
             try:
                 yield AppendEntry(self._account.roster.number, sent[-1].entry, sent[-1].wraps)
@@ -174,6 +191,15 @@ class Changing:
             raise UsageError("a device does not remove itself: remove it from another one")
         return frozenset(number for number in removed if roster.devices[number].active)
 
+    def _pins_to_lower(self) -> Steps[list[Removal]]:
+        """The pins of devices that were removed before, where they are to be lowered."""
+        change, devices = self._change, self._account.roster.devices
+        discard = {number: seq for number, seq in change.discard.items() if number in devices}
+        before = {number: seq for number, seq in discard.items() if not devices[number].active}
+        if self._lowered is not None or not before:
+            return []
+        return (yield from lowered_pins(self._session, before, self._signer()))
+
     def _pins(self) -> Steps[list[Removal] | None]:
         """Read the feeds of the devices to be removed, and pin their heads; None where the roster moved meanwhile."""
         removed = self._removed()
@@ -203,22 +229,40 @@ class Changing:
             raise UsageError(f"this device has read the feed of device {device} up to seq {feed.seq} only")
         return Removal(device, cut, identifier, True)
 
+    def _signer(self) -> Signer:
+        if self._change.by is None:
+            return self._account.signer
+        return Signer.recovery(recovery_number(self._account.roster, self._change.by))
+
+    @property
+    def _key(self) -> SigningKey:
+        return self._account.keys.signing if self._change.by is None else self._change.by.signing
+
     def _compose(self, pins: list[Removal]) -> Steps[Composed]:
         roster, change = self._account.roster, self._change
-        signer, key = self._account.signer, self._account.keys.signing
-        if change.by is not None:
-            signer, key = Signer.recovery(recovery_number(roster, change.by)), change.by.signing
+        signer = self._signer()  # nobody is handed a new kit for a signer that may not sign
         if self._recovery is None and (change.new_kit or roster.needs_new_kit(pin.device for pin in pins)):
             self._recovery = yield NewKit(self._account)  # the last thing before the entry that puts it in force
         return compose_change(
             roster,
             signer,
-            key,
+            self._key,
             list(self._account.epochs.values()),
             random=self._random,
             added=[(record, name) for record, name in change.added if _place(roster, record) is None],
             removed=pins,
             recovery=self._recovery,
+            time=self._time,
+        )
+
+    def _compose_lowering(self, pins: list[Removal]) -> Composed:
+        return compose_change(
+            self._account.roster,
+            self._signer(),
+            self._key,
+            list(self._account.epochs.values()),
+            random=self._random,
+            removed=pins,
             time=self._time,
         )
 
@@ -257,9 +301,11 @@ def _changed(composed: Composed) -> Changed:
     entry = composed.roster.last
     if entry is None:
         raise AssertionError
+    lowered = tuple(r.device for r in entry.removed if composed.roster.devices[r.device].removed_at != entry.number)
     return Changed(
         entry.number,
         tuple(addition.device for addition in entry.added),
-        tuple(removal.device for removal in entry.removed),
+        tuple(removal.device for removal in entry.removed if removal.device not in lowered),
         entry.recovery is not None,
+        lowered,
     )

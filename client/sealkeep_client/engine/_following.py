@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from sealkeep_client.answers import RelayInfo, Wrap
 from sealkeep_client.engine._actions import ReadInfo, ReadRoster, ReadWraps, SaveRoster, Steps
 from sealkeep_client.engine._roster import RemovedError, check_same, extend_roster, unlock
 from sealkeep_client.engine._session import RACES, Session
 from sealkeep_client.engine._state import Account
-from sealkeep_protocol.errors import HistoryError, RefusedError, SealkeepError
+from sealkeep_protocol.errors import HistoryError, MalformedError, PeerError, RefusedError, SealkeepError
 
 T = TypeVar("T")
+_OF_A_FEED: Final = ("fork", "missing", "pinned", "rollback", "author", "epoch", "roster")
 
 
 def follow_roster(session: Session) -> Steps[None]:
@@ -72,9 +73,21 @@ def judged(session: Session, steps: Steps[T]) -> Steps[T]:
         except RefusedError as refused:
             yield from confirm_denial(session, refused)
             raise
-    except HistoryError as error:
-        yield from _hear_words(session, error)
+    except PeerError as error:
+        note_pin(session.account, error)
+        if isinstance(error, HistoryError):
+            yield from _hear_words(session, error)
         raise
+
+
+def note_pin(account: Account, error: PeerError) -> None:
+    """Note beside an error whether the feed of a device that was removed does not hold up to its pin: the highest kit ends
+    that (ROS-23). Ends that do not come from there, as a line that repeats itself, it does not."""
+    device = None if error.device is None else account.roster.devices.get(error.device)
+    pin = None if device is None else device.removal
+    if pin is None or (error.seq or 0) > pin.seq or error.lower_to is not None:
+        return
+    error.can_lower = isinstance(error, MalformedError) or error.code in _OF_A_FEED
 
 
 def _hear_words(session: Session, error: HistoryError) -> Steps[None]:
@@ -88,6 +101,22 @@ def _hear_words(session: Session, error: HistoryError) -> Steps[None]:
         return  # it says nothing
     if info.identity == session.account.identity and became_another(session.account, info):
         error.restored = info.restored or 0
+
+
+def is_lowered_meanwhile(session: Session, error: HistoryError) -> Steps[bool]:
+    """Whether the pin of a removed device was lowered while its feed was read, so that nothing is wrong. Takes nothing."""
+    # ROS-24: "A reader MUST look at the roster once more before it reports that a removed device's feed does not come to
+    # its pin."
+    account = session.account
+    device = None if error.device is None else account.roster.devices.get(error.device)
+    if device is None or device.removal is None or error.code not in _OF_A_FEED:
+        return False
+    try:
+        entries, head = yield ReadRoster(account.roster.number + 1)
+        after = extend_roster(account, entries, head, session.lookup).roster
+    except SealkeepError:
+        return False  # the error stands
+    return after.devices[device.number].removal != device.removal
 
 
 def became_another(account: Account, info: RelayInfo) -> bool:

@@ -80,10 +80,10 @@ def check_pins_reached(account: Account, roster: Roster) -> None:
     for device in roster.devices.values():
         # SEG-25: "A reader that has read all changes MUST report a removed device's feed that does not come to its pin as
         # `missing`."
-        if device.removal is not None and account.feed(device.number).seq < device.removal.seq:
+        if device.removal is None:
+            continue
+        pin = account.roster.devices[device.number].removal or device.removal  # it may have been lowered meanwhile
+        if account.feed(device.number).seq < pin.seq:
             raise HistoryError(
-                "missing",
-                "the relay does not show its feed up to its pin",
-                device=device.number,
-                seq=device.removal.seq,
+                "missing", "the relay does not show its feed up to its pin", device=device.number, seq=pin.seq
             )

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sealkeep_client.answers import Heads, Page, PageItem
 from sealkeep_client.engine._actions import Decode, Progress, ReadChanges, ReadHeads, SaveSegment, Steps
 from sealkeep_client.engine._decoding import take_decoded
-from sealkeep_client.engine._following import follow_roster
+from sealkeep_client.engine._following import follow_roster, is_lowered_meanwhile
 from sealkeep_client.engine._heads import check_shown, compare_heads
 from sealkeep_client.engine._own_feed import check_own_feed, check_own_header
 from sealkeep_client.engine._pinned import PinnedFeeds, check_pins_reached
@@ -52,6 +52,7 @@ class Reader:
         self._anew = anew
         self._pinned = PinnedFeeds(session)
         self._taken: list[_Taken] = []  # checked, and not kept yet
+        self._kept = session.account  # before these
         self._shown: dict[int, int] = {}  # by device: the seq that was shown last
         self.doubts_cursor = False
         self.segments = self.records = self.unopened = 0
@@ -62,22 +63,30 @@ class Reader:
         session = self._session
         for attempt in range(RACES):
             roster = session.account.roster
-            heads: Heads = yield ReadHeads()
             try:
-                compare_heads(session, heads)
-                yield from check_own_feed(session, heads)
-            except HistoryError as error:
-                yield from ask_for_proof(session, error)
-                raise
-            try:
-                yield from self._read_changes(heads, roster)
+                return (yield from self._read_once(roster))
             except RefusedError as refused:
                 # Restored from its backup since it named the heads: they are compared anew.
                 if refused.code != "incarnation" or attempt == RACES - 1:
                     raise
-            else:
-                return heads
+            except HistoryError as error:
+                if attempt == RACES - 1 or not (yield from is_lowered_meanwhile(session, error)):
+                    raise
+                self._forget_taken()
+                yield from follow_roster(session)
         raise AssertionError
+
+    def _read_once(self, roster: Roster) -> Steps[Heads]:
+        session = self._session
+        heads: Heads = yield ReadHeads()
+        try:
+            compare_heads(session, heads)
+            yield from check_own_feed(session, heads)
+        except HistoryError as error:
+            yield from ask_for_proof(session, error)
+            raise
+        yield from self._read_changes(heads, roster)
+        return heads
 
     def _read_changes(self, heads: Heads, roster: Roster) -> Steps[None]:
         session = self._session
@@ -125,6 +134,17 @@ class Reader:
         # So the last page waits until the heads are seen to bear it out.
         yield from self.keep_verified()
 
+    def _forget_taken(self) -> None:
+        """Begin anew behind what is kept."""
+        session = self._session
+        if self._taken:
+            session.account = replace(session.account, feeds=self._kept.feeds, position=self._kept.position)
+        for taken in self._taken:
+            if taken.feed is not None:
+                session.note_kept(taken.verified)
+        self._taken = []
+        self._shown.clear()
+
     def keep_verified(self) -> Steps[None]:
         """Keep what is checked and not kept yet: also for who goes on although the reading failed behind it."""
         taken, self._taken = self._taken, []
@@ -147,6 +167,8 @@ class Reader:
     def _take(self, item: PageItem, verified: VerifiedHeader) -> _Taken:
         """Check a verified item against all that came before it."""
         session = self._session
+        if not self._taken:
+            self._kept = session.account
         if item.position <= session.account.position:
             raise HistoryError("replay", "the relay's positions do not ascend", device=item.device, seq=item.seq)
         if item.seq <= self._shown.get(item.device, 0):

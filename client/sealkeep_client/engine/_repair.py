@@ -24,7 +24,7 @@ from sealkeep_client.engine._actions import (
     SaveRoster,
     Steps,
 )
-from sealkeep_client.engine._following import became_another, follow_roster
+from sealkeep_client.engine._following import became_another, follow_roster, judged
 from sealkeep_client.engine._heads import compare_heads
 from sealkeep_client.engine._proof import ask_for_proof
 from sealkeep_client.engine._roster import RemovedError, decode
@@ -33,7 +33,7 @@ from sealkeep_client.engine._uploader import put_again
 from sealkeep_protocol import signed
 from sealkeep_protocol.errors import AuthenticationError, HistoryError, MalformedError, RefusedError
 from sealkeep_protocol.evidence import Contradiction, EvidenceKind
-from sealkeep_protocol.roster import Roster, compose_change
+from sealkeep_protocol.roster import Composed, Roster, compose_change
 from sealkeep_protocol.segments import Head, SealedSegment, SegmentHeader, decode_header
 from sealkeep_protocol.statements import verify_receipt
 
@@ -42,11 +42,13 @@ _CONTENTS: Final = 64  # that are looked at in one go
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A stretch of a feed that the relay lacks, and that is not here whole."""
+    """A stretch of a feed that the relay lacks, and that is not here whole. `removed` says whether its device was removed:
+    then the highest recovery kit can end the feed before it (ROS-23)."""
 
     device: int
     first: int
     last: int
+    removed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,10 @@ class Repair:
 
     def run(self) -> Steps[Repaired]:
         """Raises `HistoryError`: `fork` for another history than this device's, `rollback` where the relay lost something
-        and does not even say to be another store; and whatever a sync raises."""
+        and does not even say to be another store; and whatever a sync raises, for a denial as well (REL-13)."""
+        return (yield from judged(self._session, self._run()))
+
+    def _run(self) -> Steps[Repaired]:
         session = self._session
         info: RelayInfo = yield ReadInfo()
         if info.identity != session.account.identity:
@@ -110,6 +115,8 @@ class Repair:
             compare_heads(session, (yield ReadHeads()))
         else:
             entries = yield from self._repair_roster()
+            if session.account.roster.close_is_final:  # there the relay takes and shows no segments any more
+                return Repaired(entries, 0, (), False)
             yield from self._repair_contents()
             missing = yield from self._repair_feeds()
         return Repaired(entries, self._segments, missing, (yield from self._is_stranded(info.incarnation)))
@@ -140,24 +147,29 @@ class Repair:
             account = session.account
             if not account.roster.devices[account.device].active:
                 raise RemovedError(account, account.roster.number + 1, [])
-            composed = compose_change(
-                account.roster,
-                account.signer,
-                account.keys.signing,
-                list(account.epochs.values()),
-                random=self._random,
-                time=self._now,
-            )
             items: list[tuple[bytes, Sequence[bytes | None]]] = [
                 (self._entries[number], self._wraps(number)) for number in range(there, len(self._entries))
             ]
+            composed: Composed | None = None
+            if not account.roster.is_closed:  # ROS-09: behind a close there is nothing that a device could sign
+                composed = compose_change(
+                    account.roster,
+                    account.signer,
+                    account.keys.signing,
+                    list(account.epochs.values()),
+                    random=self._random,
+                    time=self._now,
+                )
+                items.append((composed.entry, composed.wraps))
             try:
-                yield CopyRoster([*items, (composed.entry, composed.wraps)])
+                yield CopyRoster(items)
             except RefusedError as refused:
                 # Another device brought them back first; whether the same ones is seen above.
                 if refused.code not in ("roster-conflict", "fork"):
                     raise
                 continue
+            if composed is None:
+                return lost
             epochs = {**account.epochs, composed.keys.number: composed.keys}
             session.account = replace(account, roster=composed.roster, epochs=MappingProxyType(epochs))
             yield SaveRoster(composed.roster.number, [composed.entry], session.account, recovery_wrap=composed.wraps[0])
@@ -223,7 +235,7 @@ class Repair:
         if batch:
             yield from self._send(batch)
         return tuple(
-            Gap(device, feeds.there[device] + 1, last)
+            Gap(device, feeds.there[device] + 1, last, not self._session.account.roster.devices[device].active)
             for device, last in sorted(feeds.wanted.items())
             if feeds.there[device] < last
         )

@@ -101,18 +101,23 @@ def check_pins(account: Account, roster: Roster, known: HeaderIds) -> None:
             continue
         # ROS-17: "A client that has verified a header beyond a pin which does not say discard-after MUST report
         # `rollback`, and one whose header at the pin's seq has another id `fork`."
+        identifier = known(device.number, removal.seq) if removal.seq else None
         if feed.seq > removal.seq:
-            raise HistoryError(
+            error = HistoryError(
                 "rollback",
                 f"a removal ends its feed at seq {removal.seq}; seq {feed.seq} was verified before",
                 device=device.number,
                 seq=feed.seq,
             )
-        identifier = known(device.number, removal.seq) if removal.seq else None
-        if identifier is not None and identifier != removal.header_id:
-            raise HistoryError(
+            error.lower_to = removal.seq
+        elif identifier is not None and identifier != removal.header_id:
+            error = HistoryError(
                 "fork", "a removal pins another header than the verified one", device=device.number, seq=removal.seq
             )
+            error.lower_to = removal.seq - 1
+        else:
+            continue
+        raise error
 
 
 def unlock(account: Account, entry: bytes, wrap: bytes) -> Account:

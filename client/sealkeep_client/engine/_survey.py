@@ -70,6 +70,15 @@ class Survey:
         given up."""
         return [self._pin(device.number, moving) for device in roster.active_devices]
 
+    def lowered(self, roster: Roster) -> list[Removal]:
+        """What lowers the pins of devices that were removed before and whose feeds were not verified up to there."""
+        removed = [device for device in roster.devices.values() if device.removal is not None]
+        return [
+            Removal(device.number, *self.head(device.number), True)
+            for device in removed
+            if device.removal is not None and self.head(device.number)[0] < device.removal.seq
+        ]
+
     def cut(self) -> list[int]:
         """The devices whose feeds were given up before their heads."""
         return [number for number, followed in self._followed.items() if followed.cut]

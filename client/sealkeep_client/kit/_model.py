@@ -18,6 +18,11 @@ _MAX_DEVICE, _MAX_NUMBER = (1 << 16) - 1, (1 << 32) - 1
 _CHECK: Final = b"sealkeep/v1/kit-check"
 
 
+def check_of(encoded: bytes) -> bytes:
+    """The check of a kit's CBOR, whatever its version."""
+    return sha256(_CHECK + encoded)[:GROUP_BYTES]
+
+
 @dataclass(frozen=True, slots=True)
 class RecoveryKit:
     """All that brings an account back without any of its devices; whoever has it can read everything.
@@ -64,7 +69,7 @@ class RecoveryKit:
 
     def check(self) -> bytes:
         """4 bytes that fit no other kit, so that lines of two kits, or a line left out, are noticed."""
-        return sha256(_CHECK + self.encode())[:GROUP_BYTES]
+        return check_of(self.encode())
 
     def to_text(self) -> str:
         """The page as plain text, in ASCII."""

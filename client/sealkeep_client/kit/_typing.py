@@ -40,6 +40,11 @@ class Typing:
         self._feeds: dict[int, tuple[DeviceId, Seq, ObjectId]] = {}
 
     @property
+    def is_secret(self) -> bool:
+        """Whether what is asked for now opens everything."""
+        return self._name == _CODE
+
+    @property
     def prompt(self) -> str:
         """What to ask for now."""
         label = self._label

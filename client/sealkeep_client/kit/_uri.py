@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from sealkeep_client.kit._model import VERSION, RecoveryKit
+from sealkeep_client.kit._model import VERSION, RecoveryKit, check_of
 from sealkeep_protocol import cbor
 from sealkeep_protocol.errors import MalformedError
 from sealkeep_protocol.kit import ALPHABET, GROUP_BYTES, KitError, from_letters, to_letters
@@ -31,6 +31,10 @@ def decode_uri(uri: str) -> RecoveryKit:
     if body == letters or not GROUP_BYTES < size <= _LIMIT + GROUP_BYTES or not set(body) <= set(ALPHABET):
         raise KitError(_DAMAGED)
     data = (from_letters(body) >> 5 * len(body) - 8 * size).to_bytes(size, "big")
+    # KEY-10: "A reader MUST refuse a kit whose check is not the one that it computes from what it read."
+    # Before anything is read from it: a changed letter may look like another version.
+    if not equal(check_of(data[:-GROUP_BYTES]), data[-GROUP_BYTES:]):
+        raise KitError(_DAMAGED)
     try:
         item = cbor.decode(data[:-GROUP_BYTES], limit=_LIMIT)
     except MalformedError as error:
@@ -38,9 +42,6 @@ def decode_uri(uri: str) -> RecoveryKit:
     if isinstance(item, list) and item and isinstance(item[0], int) and item[0] > VERSION:
         raise KitError(f"the kit is of version {item[0]}: a newer sealkeep reads it")
     kit = _from_item(item)
-    # KEY-10: "A reader MUST refuse a kit whose check is not the one that it computes from what it read."
-    if not equal(kit.check(), data[-GROUP_BYTES:]):
-        raise KitError(_DAMAGED)
     # KEY-11: "A reader MUST refuse a URI that is not, in capitals, the one that it writes for the kit that it read."
     if encode_uri(kit) != letters:
         raise KitError(_DAMAGED)

@@ -113,6 +113,15 @@ class SyncState:
         found: int = self._database.value("SELECT count(*) FROM unopened")
         return found
 
+    def unopened_by_epoch(self) -> dict[int, int]:
+        """How many there are of each epoch that is not held, ascending."""
+        return dict(
+            self._database.rows(
+                "SELECT epoch, count(*) FROM unopened WHERE epoch NOT IN (SELECT number FROM epochs)"
+                " GROUP BY epoch ORDER BY epoch"
+            )
+        )
+
     def drop_unopened(self, device: int, seq: int) -> None:
         with self._database.transaction():
             self._database.write("DELETE FROM unopened WHERE device = ? AND seq = ?", (device, seq))

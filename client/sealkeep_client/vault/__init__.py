@@ -1,7 +1,15 @@
 """The vault: the public face of the SDK."""
 
 from sealkeep_client.vault._attachment_file import AttachmentFile
-from sealkeep_client.vault._device_types import DeviceInfo, KitInfo, KitReport, MembershipChange, RosterChange
+from sealkeep_client.vault._device_types import (
+    Closing,
+    DeviceInfo,
+    KitInfo,
+    KitReport,
+    MembershipChange,
+    MissingKey,
+    RosterChange,
+)
 from sealkeep_client.vault._sync_vault import SyncVault
 from sealkeep_client.vault._types import (
     Change,
@@ -33,6 +41,7 @@ __all__ = [
     "Change",
     "Chat",
     "Checkpoint",
+    "Closing",
     "DeviceInfo",
     "Draft",
     "Enrolled",
@@ -45,6 +54,7 @@ __all__ = [
     "Linked",
     "Lost",
     "MembershipChange",
+    "MissingKey",
     "Newcomer",
     "OnProgress",
     "Progress",

@@ -12,7 +12,7 @@ from sealkeep_client.engine import Survey, decode, name_device, open_by_kit
 from sealkeep_client.kit import RecoveryKit
 from sealkeep_client.transport import Credentials, HttpRelay
 from sealkeep_client.vault._asking import drive_without_store
-from sealkeep_client.vault._device_types import KitReport
+from sealkeep_client.vault._device_types import Closing, KitReport
 from sealkeep_protocol.errors import AuthenticationError, HistoryError, RefusedError, SealkeepError, TransportError
 from sealkeep_protocol.keys import EpochKeys, PrivateKeys
 from sealkeep_protocol.roster import RecoveryKey, Roster, Signer, compose_close
@@ -169,24 +169,23 @@ def _name(roster: Roster, epochs: Mapping[int, EpochKeys], signer: Signer) -> st
     return f"recovery kit {signer.number}" if signer.is_recovery else name_device(roster, epochs, signer.number)
 
 
-async def close_account(relay: HttpRelay, kit: RecoveryKit, *, now: Callable[[], int]) -> int:
-    """Close the account. Returns the days until that takes effect: 0, or 30 where an older kit may still undo it.
-
-    Does nothing where it was closed before. Raises `RefusedError` and peer errors.
-    """
+async def close_account(relay: HttpRelay, kit: RecoveryKit, *, now: Callable[[], int]) -> Closing:
+    """Close the account. Does nothing where it was closed before. Raises `RefusedError` and peer errors."""
     holder = await KitHolder.at(relay, kit)
     async with holder.judging():
         return await _close(holder, now)
 
 
-async def _close(holder: KitHolder, now: Callable[[], int]) -> int:
+async def _close(holder: KitHolder, now: Callable[[], int]) -> Closing:
     relay, kit = holder.relay, holder.kit
     failure: SealkeepError | None = None
+    sent = b""
     for _ in range(REBASES):
-        _, roster = await holder.roster()
-        if roster.is_closed:
-            return 0 if roster.close_is_final else CLOSING_DAYS
+        entries, roster = await holder.roster()
         # ROS-13: "… looks for its own entry first, otherwise rebases on the new head, …"
+        if roster.is_closed:
+            before = entries[-1] != sent
+            return Closing(_days(roster), before, decode(entries[-1]).time if before else None)
         sent = compose_close(roster, holder.key(roster).number, holder.keys.signing, time=now())
         try:
             await relay.append_roster(kit.account, roster.number, sent, [])
@@ -195,5 +194,9 @@ async def _close(holder: KitHolder, now: Callable[[], int]) -> int:
                 raise
             failure = error  # where the answer was lost, the entry may be there
             continue
-        return 0 if roster.append(sent).close_is_final else CLOSING_DAYS
+        return Closing(_days(roster.append(sent)))
     raise failure or AssertionError
+
+
+def _days(closed: Roster) -> int:
+    return 0 if closed.close_is_final else CLOSING_DAYS

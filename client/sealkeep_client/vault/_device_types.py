@@ -10,6 +10,9 @@ from typing import Literal
 class DeviceInfo:
     """A device of the account. `added_by` and `removed_by` name a device, or “a recovery kit”.
 
+    `brought_by` is the number of the device that added it, also by a kit that was made there; None where nobody did, or the
+    account's first kit.
+
     `added_at` and `removed_at` are as the signer's clock had it, None where it said nothing; `last_seen` is the newest
     moment that the device's own segments tell of. `segments` counts those that this vault has verified.
     """
@@ -23,6 +26,7 @@ class DeviceInfo:
     this: bool
     removed_by: str | None = None
     removed_at: int | None = None
+    brought_by: int | None = None
 
     @property
     def active(self) -> bool:
@@ -49,12 +53,22 @@ class KitInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class MissingKey:
+    """A key of the account, by number, that this device does not have. `segments` were written under it, and are kept until
+    it comes; `devices` are (number, name, active) of all that were given it: each active one passes it on when it syncs."""
+
+    number: int
+    segments: int
+    devices: tuple[tuple[int, str, bool], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RosterChange:
     """One signed entry of the account's history, as `devices --log` tells it.
 
     `key` is the signer's public key (32 bytes), `id` the entry's. `added` and `removed` are (number, name), `pins` the seq
-    at which the feed of each removed device ends, and whether what came after it was discarded; `kit` is the number of a
-    recovery kit that was set.
+    at which the feed of each removed device ends, and whether what came after it was discarded; `lowered` are those of
+    `removed` that had been removed before. `kit` is the number of a recovery kit that was set.
     """
 
     number: int
@@ -68,16 +82,19 @@ class RosterChange:
     removed: tuple[tuple[int, str], ...] = ()
     pins: tuple[tuple[int, bool], ...] = ()
     kit: int | None = None
+    lowered: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class MembershipChange:
-    """What became of a change of devices, keys or kit: the names of the devices that were removed, and whether a new kit
-    was set. `entry` is the number of the roster entry; None where there was nothing left to do."""
+    """What became of a change of devices, keys or kit: the names of the devices that were removed, whether a new kit was
+    set, and the names of devices that had been removed before, of which more was given up. `entry` is the number of the
+    roster entry; None where there was nothing left to do."""
 
     entry: int | None
     removed: tuple[tuple[int, str], ...] = ()
     new_kit: bool = False
+    lowered: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +120,13 @@ class KitReport:
     def restores_all(self) -> bool:
         """Whether it brings back all that was written, and all that is written from now on."""
         return self.in_force and self.current and not self.lost and self.epochs not in self.missing
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """A closed account. `days` is how long after it was closed that takes effect: 0, or 30 where an older kit may still
+    undo it. `before` says whether it was closed before this call, `at` when, as the signer's clock had it (ms)."""
+
+    days: int
+    before: bool = False
+    at: int | None = None

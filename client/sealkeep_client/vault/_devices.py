@@ -9,7 +9,7 @@ from typing import Final
 from sealkeep_client.engine import Account, Change, Changed, Changing, Session, decode, name_device
 from sealkeep_client.kit import RecoveryKit
 from sealkeep_client.vault._core import Core
-from sealkeep_client.vault._device_types import DeviceInfo, KitInfo, MembershipChange, RosterChange
+from sealkeep_client.vault._device_types import DeviceInfo, KitInfo, MembershipChange, MissingKey, RosterChange
 from sealkeep_client.vault._kits import NewKits, mark
 from sealkeep_protocol.errors import UsageError
 from sealkeep_protocol.keys import PrivateKeys
@@ -48,6 +48,28 @@ class Devices:
     async def history(self) -> list[RosterChange]:
         return await self._core.in_store(self._read_history)
 
+    async def missing_keys(self) -> list[MissingKey]:
+        return await self._core.in_store(self._list_missing)
+
+    def _list_missing(self) -> list[MissingKey]:
+        account = self._core.local.account
+        roster, found = account.roster, []
+        for epoch, segments in self._core.store.sync.unopened_by_epoch().items():
+            begun = roster.entry_epochs.index(epoch)
+            given = [device for device in roster.devices.values() if device.was_active_at(begun)]
+            found.append(
+                MissingKey(
+                    epoch,
+                    segments,
+                    tuple(
+                        (device.number, name_device(roster, account.epochs, device.number), device.active)
+                        for device in given
+                        if device.number != account.device
+                    ),
+                )
+            )
+        return found
+
     def _list(self) -> list[DeviceInfo]:
         account, entries = self._core.local.account, self._entries()
         found = []
@@ -64,6 +86,7 @@ class Devices:
                     this=number == account.device,
                     removed_by=None if gone is None else who(account, account.roster.entry_signers[gone]),
                     removed_at=None if gone is None else entries[gone].time,
+                    brought_by=_brought_by(account.roster, number),
                 )
             )
         return found
@@ -171,6 +194,7 @@ class Devices:
             done.entry,
             tuple((number, name_device(account.roster, account.epochs, number)) for number in done.removed),
             done.new_kit,
+            tuple((number, name_device(account.roster, account.epochs, number)) for number in done.lowered),
         )
 
     def _new_kits(self, on_kit: OnKit | None, prepared: RecoveryKit | None) -> NewKits:
@@ -190,6 +214,16 @@ class Devices:
 def _find(roster: Roster, signing: bytes) -> RecoveryKey | None:
     """The recovery key with this signing key; None where there is none."""
     return next((key for key in roster.recovery_keys if key.keys.signing == signing), None)
+
+
+def _brought_by(roster: Roster, number: int) -> int | None:
+    """The device that added a device, itself or by a recovery key that stems from it; the genesis's is the owner's own."""
+    device = roster.devices[number]
+    if number == 1:
+        return None
+    if not device.added_by.is_recovery:
+        return device.added_by.number
+    return roster.recovery_keys[device.added_by.number].device if device.added_by.number else None
 
 
 def who(account: Account, signer: Signer) -> str:
@@ -229,4 +263,5 @@ def _tell(account: Account, entry: Entry) -> RosterChange:
         removed=tuple((r.device, name_device(account.roster, account.epochs, r.device)) for r in entry.removed),
         pins=tuple((r.seq, r.discard_after) for r in entry.removed),
         kit=kit,
+        lowered=tuple(r.device for r in entry.removed if roster.devices[r.device].removed_at != entry.number),
     )

@@ -244,6 +244,8 @@ class _JoiningEntry:
             await drive_without_store(holder.relay, kit.account, self._survey.run(roster))
             # A thief who goes on writing must not hold this up for ever; an honest device gets another chance to be read.
             removed = self._survey.pins(roster, moving=self._reclaiming.discard and self.outrun >= _PATIENCE)
+            if self._reclaiming.discard and roster.may_lower_pins(Signer.recovery(number)):
+                removed = sorted([*removed, *self._survey.lowered(roster)])
             recovery = self._joining.recovery or self._reclaiming.kits.hand_out(
                 kit.identity, roster, self._survey.heads()
             )

@@ -73,4 +73,4 @@ class Repairing:
 
 
 def _lost(gap: Gap) -> Lost:
-    return Lost(gap.device, gap.first, gap.last)
+    return Lost(gap.device, gap.first, gap.last, gap.removed)

@@ -15,7 +15,7 @@ from sealkeep_client.importers import ImportOptions
 from sealkeep_client.kit import RecoveryKit
 from sealkeep_client.store import Unlock
 from sealkeep_client.vault._attachment_file import AttachmentFile
-from sealkeep_client.vault._device_types import DeviceInfo, KitInfo, MembershipChange, RosterChange
+from sealkeep_client.vault._device_types import DeviceInfo, KitInfo, MembershipChange, MissingKey, RosterChange
 from sealkeep_client.vault._types import (
     Change,
     Chat,
@@ -327,6 +327,10 @@ class SyncVault:
     def kits(self) -> list[KitInfo]:
         """See `Vault.kits`."""
         return self._loop.run(self._vault.kits())
+
+    def missing_keys(self) -> list[MissingKey]:
+        """See `Vault.missing_keys`."""
+        return self._loop.run(self._vault.missing_keys())
 
     def device_log(self) -> list[RosterChange]:
         """See `Vault.device_log`."""

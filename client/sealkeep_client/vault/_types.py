@@ -173,11 +173,13 @@ class Enrolled:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A stretch of what device `device` wrote that the relay lacks and that is not here whole: its numbers there."""
+    """A stretch of what device `device` wrote that the relay lacks and that is not here whole: its numbers there, and
+    whether the device was removed, so that it can be given up with the oldest recovery kit (`Vault.remove`)."""
 
     device: int
     first: int
     last: int
+    removed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,15 @@ from sealkeep_client.vault._attachment_file import AttachmentFile
 from sealkeep_client.vault._by_kit import close_account, verify_kit
 from sealkeep_client.vault._checkpoint import checkpoint
 from sealkeep_client.vault._core import Core, Sources
-from sealkeep_client.vault._device_types import DeviceInfo, KitInfo, KitReport, MembershipChange, RosterChange
+from sealkeep_client.vault._device_types import (
+    Closing,
+    DeviceInfo,
+    KitInfo,
+    KitReport,
+    MembershipChange,
+    MissingKey,
+    RosterChange,
+)
 from sealkeep_client.vault._devices import Devices
 from sealkeep_client.vault._driver import StoreThread
 from sealkeep_client.vault._exporting import check_format, export
@@ -508,10 +516,10 @@ class Vault:
             await line.close()
 
     @staticmethod
-    async def close_account(kit: RecoveryKit, *, relay: str | None = None, now: Callable[[], int] = _now_ms) -> int:
+    async def close_account(kit: RecoveryKit, *, relay: str | None = None, now: Callable[[], int] = _now_ms) -> Closing:
         """Close the account with its kit: the relay takes and gives nothing any more. What devices have stays on them.
 
-        Returns the days until that takes effect: 0, or 30 where an older kit may still take the account back.
+        Does nothing where it was closed before.
         """
         line = HttpRelay(relay or kit.relay, now=time.monotonic)
         try:
@@ -526,6 +534,10 @@ class Vault:
     async def kits(self) -> list[KitInfo]:
         """The account's recovery kits by number, likewise."""
         return await self._devices.kits()
+
+    async def missing_keys(self) -> list[MissingKey]:
+        """The keys of segments that this device cannot read yet, ascending, and who was given them, likewise."""
+        return await self._devices.missing_keys()
 
     async def device_log(self) -> list[RosterChange]:
         """The signed history of every change of keys, devices and kits, the oldest first, likewise."""
@@ -546,8 +558,8 @@ class Vault:
         this vault knows of) goes with it. Where a removed device has seen the recovery kit, `on_kit` gets a new one before
         anything is changed: write it down durably, and raise to give up; `prepared` is one that an earlier call handed out.
         `kit` signs in place of this device, and ends younger kits that stem from a removed one. `discard` gives up what a
-        device wrote beyond a seq, or (None) beyond what can be verified. Raises `UsageError` for what cannot be removed,
-        and otherwise as `sync`.
+        device wrote beyond a seq, or (None) beyond what can be verified; with the oldest `kit` that is in force also of a
+        device that was removed before. Raises `UsageError` for what cannot be removed or given up, and otherwise as `sync`.
         """
         return await self._devices.remove(
             devices, on_kit=on_kit, prepared=prepared, kit=kit, since=since, discard=discard

@@ -195,6 +195,8 @@ class Worker:
                 # The end of the worker, or of its words: whatever it was, nothing that follows can be trusted.
                 break
             with self._change:
+                if self._lost:
+                    break  # whoever waited has been told
                 future = self._sent.popleft()
                 self._change.notify_all()
             if is_good:

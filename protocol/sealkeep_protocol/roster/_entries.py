@@ -62,7 +62,8 @@ class Addition(NamedTuple):
 
 
 class Removal(NamedTuple):
-    """A device that an entry removes, and where its feed ends: the pin (seq 0 with an empty id, or the last header)."""
+    """A device that an entry removes, or whose pin it lowers, and where its feed ends: the pin (seq 0 with an empty id, or
+    the last header)."""
 
     device: int
     seq: int

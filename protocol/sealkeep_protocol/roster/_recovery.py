@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from sealkeep_protocol.keys import KeyRecord
@@ -31,10 +31,9 @@ def is_outranked(keys: Sequence[RecoveryKey], number: int) -> bool:
     return any(key.has_right for key in keys[:number])
 
 
-def keys_after(before: Sequence[RecoveryKey], entry: Entry, at: int) -> tuple[RecoveryKey, ...]:
-    """The recovery keys after a judged entry of number `at`."""
+def keys_after(before: Sequence[RecoveryKey], entry: Entry, at: int, gone: Collection[int]) -> tuple[RecoveryKey, ...]:
+    """The recovery keys after a judged entry of number `at`, by which the active devices `gone` were removed."""
     keys = list(before)
-    gone = {removal.device for removal in entry.removed}
     if entry.signer.is_recovery:
         # §5.4: "A removal that is signed by a recovery key also ends the right of every younger key that stems from a
         # removed device." A device's word cannot end it, only dispute it.
@@ -52,7 +51,7 @@ def keys_after(before: Sequence[RecoveryKey], entry: Entry, at: int) -> tuple[Re
     return (*keys, RecoveryKey(len(keys), entry.recovery, at, entry.signer, stem, disputed_at=disputed_at))
 
 
-def _is_disputed_by(keys: Sequence[RecoveryKey], key: RecoveryKey, removed: set[int]) -> bool:
+def _is_disputed_by(keys: Sequence[RecoveryKey], key: RecoveryKey, removed: Collection[int]) -> bool:
     return key.device in removed and key.disputed_at is None and is_outranked(keys, key.number)
 
 

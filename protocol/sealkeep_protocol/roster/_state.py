@@ -28,7 +28,8 @@ def _public_parts(record: KeyRecord) -> tuple[bytes, bytes, bytes]:
 
 @dataclass(frozen=True, slots=True)
 class RosterDevice:
-    """A device as the roster knows it. `removal` holds its pin once it is removed; entries are given by number."""
+    """A device as the roster knows it; entries are given by number. Once it is removed, by entry `removed_at`, `removal`
+    holds its present pin: that entry's, or that of a later one which lowered it (ROS-23)."""
 
     number: int
     keys: KeyRecord
@@ -139,6 +140,13 @@ class Roster:
         closer = self.closed_by
         return closer is not None and not any(k.has_right and k.number < closer for k in self.recovery_keys)
 
+    def may_reopen(self, signer: Signer) -> bool:
+        """Whether this recovery key ranks above the one that closed the account, and so can take it back (ROS-09)."""
+        closer = self.closed_by
+        if closer is None or not signer.is_recovery or signer.number >= closer:
+            return False
+        return self.recovery_keys[signer.number].has_right
+
     def is_outranked(self, number: int) -> bool:
         """Whether another recovery key ranks above this one: it is older, and has its right (§5.4)."""
         return is_outranked(self.recovery_keys, number)
@@ -148,8 +156,22 @@ class Roster:
         return self.recovery_keys[number].disputed_at if self.is_outranked(number) else None
 
     def needs_new_kit(self, removed: Iterable[int]) -> bool:
-        """Whether an entry that removes these devices must set a new recovery key (ROS-16)."""
-        return bool(self.recovery_keys) and self.current_recovery_key.device in set(removed)
+        """Whether an entry that removes these devices must set a new recovery key (ROS-16): one that is active stands
+        behind the current one."""
+        active = {number for number in removed if self.devices[number].active}
+        return bool(self.recovery_keys) and self.current_recovery_key.device in active
+
+    def may_lower_pins(self, signer: Signer) -> bool:
+        """Whether entries of this signer may lower the pins of removed devices (ROS-23)."""
+        return self._is_highest(signer)
+
+    def _is_highest(self, signer: Signer) -> bool:
+        """Whether this is a recovery key above which none ranks."""
+        return signer.is_recovery == 1 and not self.is_outranked(signer.number)
+
+    def _newly_removed(self, entry: Entry) -> set[int]:
+        """The devices that an entry which fits removes, without those that were removed before."""
+        return {removal.device for removal in entry.removed if self.devices[removal.device].active}
 
     def commitment(self, epoch: int) -> bytes:
         """The public commitment to an epoch's secret. Raises `HistoryError` (`epoch`) for an epoch that is not there."""
@@ -211,7 +233,7 @@ class Roster:
             entry_ids=(*self.entry_ids, identifier),
             entry_signers=(*self.entry_signers, entry.signer),
             devices=MappingProxyType(devices),
-            recovery_keys=keys_after(self.recovery_keys, entry, added_at),
+            recovery_keys=keys_after(self.recovery_keys, entry, added_at, self._newly_removed(entry)),
             closed_by=entry.signer.number if entry.type is EntryType.CLOSE else None,
             last=entry,
         )
@@ -246,22 +268,31 @@ class Roster:
         numbers = [removal.device for removal in entry.removed]
         for removal in entry.removed:
             device = devices.get(removal.device)
-            # ROS-03: "A removal MUST name an active device that is neither the signer nor added by the same entry, once
-            # each." What the entry adds is not there yet.
-            if (
-                device is None
-                or not device.active
-                or entry.signer == Signer.device(removal.device)
-                or numbers != sorted(numbers)
-            ):
+            # ROS-03: "A removal MUST name, once each, a device that is neither the signer nor added by the same entry, and
+            # that is active or, as far as ROS-23 allows it, was removed before." What the entry adds is not there yet.
+            if device is None or entry.signer == Signer.device(removal.device) or numbers != sorted(set(numbers)):
                 self._refuse("it removes a device that it cannot remove")
-            devices[removal.device] = replace(device, removed_at=at, removal=removal)
+            if device.removal is not None:
+                self._check_lowered(entry, device.removal, removal)
+            devices[removal.device] = replace(
+                device, removed_at=at if device.active else device.removed_at, removal=removal
+            )
         # ROS-16: "An entry that removes the device from which the current recovery key stems MUST set a new one."
         if entry.recovery is None and self.needs_new_kit(numbers):
             self._refuse("it removes the device that the recovery key stems from, and sets no new one")
         # ROS-11: "A `reclaim` MUST remove and pin every active device, add one device and set a new recovery key."
         if entry.type is EntryType.RECLAIM and any(device.active for device in devices.values()):
             self._refuse("a reclaim removes every device")
+
+    def _check_lowered(self, entry: Entry, present: Removal, lowered: Removal) -> None:
+        # ROS-23: "A removal of a device that was removed before MUST be signed by a recovery key above which none ranks
+        # (§5.4), say discard-after, and name a seq below that of the device's present pin, or that pin itself where it does
+        # not say so."
+        if not self.may_lower_pins(entry.signer):
+            self._refuse("only the highest recovery key lowers the pin of a removed device")
+        is_same = not present.discard_after and lowered == present._replace(discard_after=True)
+        if not lowered.discard_after or (lowered.seq >= present.seq and not is_same):
+            self._refuse("a removed device's pin is only ever lowered, with discard-after")
 
     def _add(self, entry: Entry, devices: dict[int, RosterDevice], at: int) -> None:
         if entry.type in (EntryType.GENESIS, EntryType.RECLAIM) and len(entry.added) != 1:
@@ -287,9 +318,7 @@ class Roster:
                 self._refuse("it adds a device under a number that is not the next")
             # ROS-18: "A device number above 64,511 MUST be given only by an entry of a recovery key above which none ranks
             # (§5.4)."
-            if addition.device > LAST_NUMBERS and (
-                not entry.signer.is_recovery or self.is_outranked(entry.signer.number)
-            ):
+            if addition.device > LAST_NUMBERS and not self._is_highest(entry.signer):
                 self._refuse("the last device numbers are for the highest recovery key to give")
             devices[addition.device] = RosterDevice(
                 number=addition.device,

@@ -11,6 +11,7 @@ from aiohttp import web
 from sealkeep_protocol import cbor
 from sealkeep_protocol.mailboxes import MAX_MESSAGE, PASS_SIZE
 from sealkeep_server.http import _bodies
+from sealkeep_server.http._address import client_address
 from sealkeep_server.problems import ProblemError
 from sealkeep_server.service import Mailboxes
 from sealkeep_server.settings import Settings
@@ -26,11 +27,12 @@ class MailboxRoutes:
         self._mailboxes = mailboxes
         self._settings = settings
         self._room = room
+        self._proxies = settings.proxies()
 
     async def make(self, request: web.BaseRequest) -> web.Response:
         if request.body_exists:
             raise ProblemError("malformed", "A mailbox is made without a body.")
-        made = await self._mailboxes.make(_pass(request), request.remote)
+        made = await self._mailboxes.make(_pass(request), self._address(request))
         return _answer({1: made.number, 2: made.seconds}, status=201)
 
     async def end(self, request: web.BaseRequest, mailbox: int) -> web.Response:
@@ -40,8 +42,11 @@ class MailboxRoutes:
     async def put(self, request: web.BaseRequest, mailbox: int, message: int) -> web.Response:
         secret = _pass(request)
         content = await _bodies.whole(request, self._settings, MAX_MESSAGE, self._room)
-        new = await self._mailboxes.put(mailbox, message, secret, content, request.remote)
+        new = await self._mailboxes.put(mailbox, message, secret, content, self._address(request))
         return _answer({}, status=201 if new else 200)
+
+    def _address(self, request: web.BaseRequest) -> str | None:
+        return client_address(request.remote, request.headers, self._proxies)
 
     async def get(self, request: web.BaseRequest, mailbox: int, message: int) -> web.Response:
         return _answer(await self._mailboxes.get(mailbox, message, _pass(request), wait=_seconds(request)))

@@ -129,18 +129,25 @@ class Accounts:
     async def open(self, account: AccountId) -> Account:
         """As `get`, for an account that is in use. Raises `ProblemError` (`not-found`, `closed`)."""
         state = await self.get(account)
-        if state.roster.is_closed and (
-            # §5.4: "A `close` by a key while an older one has its right takes effect on the relay after 30 days, unless
-            # that one reclaims."
-            state.roster.close_is_final or self._now_ms() - state.accepted >= CLOSING_SECONDS * 1000
-        ):
+        if self._is_over(state):
             raise ProblemError("closed")
         return state
+
+    def _is_over(self, state: Account) -> bool:
+        """Whether the account was closed and that has taken effect."""
+        # §5.4: "A `close` by a key while an older one has its right takes effect on the relay after 30 days, unless that
+        # one reclaims; …"
+        return state.roster.is_closed and (
+            state.roster.close_is_final or self._now_ms() - state.accepted >= CLOSING_SECONDS * 1000
+        )
 
     async def signer_key(self, account: AccountId, signer: Signer) -> bytes:
         """The public key of one who may sign for this account now. Raises `ProblemError` (`not-found`, `closed`,
         `revoked`, `disputed`)."""
-        state = await self.open(account)
+        state = await self.get(account)
+        # §5.4: "… from then on it answers `closed` to all but such an older key, whose reclaim it takes at any time."
+        if self._is_over(state) and not state.roster.may_reopen(signer):
+            raise ProblemError("closed")
         key = state.roster.signing_key(signer)
         if key is None:
             raise ProblemError("revoked", "The account's roster, which needs no token, shows why.")
@@ -244,6 +251,7 @@ class Accounts:
         self, account: AccountId, state: Account | None, items: Sequence[Copied]
     ) -> tuple[list[CopiedEntry], Account]:
         after, copied = state, []
+        is_lost = self._may_have_lost(state)
         for item in items:
             # VIE-09: "A relay MUST take copied entries in one transaction or not at all, judge each by §5, …"
             roster = Roster.genesis(item.entry) if after is None else _judge(after.roster, item.entry)
@@ -256,13 +264,21 @@ class Accounts:
                 self._check_dispute(after, roster.entry_signers[-1], up_to=state.roster.number)
             entry = Entry(roster.number, item.entry, self._now_ms())
             copied.append(CopiedEntry(roster.head, entry, _wraps(roster, item.wraps), _pins(roster)))
-            after = Account.after(after, roster, entry)
+            before, after = after, Account.after(after, roster, entry)
+            if before is not None and not is_lost:
+                self._check_limit(before, after.log[-1])
             await asyncio.sleep(0)  # many entries must not keep others waiting
         if after is None:
             raise ProblemError("malformed", "There is no entry.")
-        if state is not None:
+        if state is not None and is_lost:
             self._check_limit(state, _known_ancestor(state.roster, after))
         return copied, after
+
+    def _may_have_lost(self, state: Account | None) -> bool:
+        """Whether entries of this account that come as copies may have been here once: there is none, or the store was
+        restored and has taken none since."""
+        restored = self._store.restored
+        return state is None or (restored is not None and state.accepted < restored[1])
 
     async def entries(self, account: AccountId, first: int) -> tuple[int, AsyncIterator[list[bytes]]]:
         """The number of the roster's head, and the entries from number `first` up to it, some at a time."""

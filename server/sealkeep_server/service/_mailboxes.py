@@ -53,7 +53,12 @@ class Mailboxes:
         self._settings = settings
         self._now = now
         self._draw = draw
-        self._tries = Tries(most=settings.mailbox_tries, seconds=settings.mailbox_seconds, now=now)
+        self._tries = Tries(
+            most=settings.mailbox_tries,
+            most_around=settings.mailbox_network_tries,
+            seconds=settings.mailbox_seconds,
+            now=now,
+        )
         self._changed: WeakValueDictionary[int, asyncio.Event] = WeakValueDictionary()
         self._waits: Counter[int] = Counter()  # requests that wait, by the number of their mailbox
         self._closed = False
@@ -70,12 +75,14 @@ class Mailboxes:
         # PAI-03: "A relay MUST bound how many mailboxes there are, how many messages one takes (8) and how long these are
         # (4,096 bytes), how long one lives (an hour at most), and how many of them one address makes or enters in that
         # time."
-        self._count_try(address)
+        tries = self._count_try(address)
+        # Whoever comes again shares one half with his like, so that few addresses cannot take what is left to all others.
+        most_of_all = self._settings.mailboxes if tries == 0 else -(-self._settings.mailboxes // 2)
         now, life = self._now_ms(), self._settings.mailbox_seconds
         for most in _RANGES:
             mailbox = Mailbox(1 + self._draw(most), sha256(secret), None, now + 1000 * life, 0, False)
             try:
-                await self._store.make_mailbox(mailbox, now=now, most=self._settings.mailboxes)
+                await self._store.make_mailbox(mailbox, now=now, most=most_of_all)
             except ConflictError:
                 continue
             except FullError:
@@ -208,9 +215,12 @@ class Mailboxes:
 
     # Limits
 
-    def _count_try(self, address: str | None) -> None:
-        if not self._tries.take(address):
+    def _count_try(self, address: str | None) -> int:
+        """How many tries this address has had before in its time. Raises `ProblemError` (`busy`)."""
+        before = self._tries.take(address)
+        if before is None:
             raise self._busy("This address has tried often; wait some minutes.")
+        return before
 
     def _busy(self, detail: str) -> ProblemError:
         self.counts["refused"] += 1

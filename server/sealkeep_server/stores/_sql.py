@@ -76,15 +76,21 @@ def copy_entries(
         if place == 0 and expected is None:
             create_account(tx, account, first.entry_id, first.entry, first.wraps)
             continue
-        # VIE-09: "… and keeps ROS-12; a pin in the entries before it may lie beyond the feed's head where they make the
-        # account, or the relay's store was restored."
+        # VIE-09: "… and keeps ROS-12; where they make the account, or the relay's store was restored, a pin in the entries
+        # before it may lie beyond the feed's head, …"
         strict = place == len(others) or not may_lack
-        pins = [pin for pin in copied.pins if strict or _reached(tx, account, pin)]
-        append_entry(tx, account, copied.entry_id, copied.entry, copied.wraps, pins)
+        append_entry(tx, account, copied.entry_id, copied.entry, copied.wraps, copied.pins if strict else [])
+        if not strict:
+            for pin in copied.pins:
+                _pin_copied(tx, account, pin, copied.entry.accepted)
 
 
-def _reached(tx: Transaction, account: AccountId, pin: Pin) -> bool:
-    return feed_head(tx.connection, account, pin.device).seq >= pin.seq
+def _pin_copied(tx: Transaction, account: AccountId, pin: Pin, now: int) -> None:
+    # VIE-09: "… and the relay erases what the feed has beyond such a pin, and another header at its seq."
+    head = feed_head(tx.connection, account, pin.device)
+    if head.seq >= pin.seq:
+        same = _header_id(tx, account, pin.device, pin.seq) == pin.header_id
+        _cut(tx, account, pin.device, pin.seq if same else pin.seq - 1, now)
 
 
 def _insert_entry(tx: Transaction, account: AccountId, entry: Entry, wraps: Sequence[Wrap]) -> None:
@@ -104,35 +110,39 @@ def _pin(tx: Transaction, account: AccountId, pin: Pin, now: int) -> None:
         return
     if not pin.cut or pin.seq > head.seq:
         raise ConflictError("feed")
-    last = tx.connection.execute(
-        "SELECT header_id, roster FROM segment WHERE account = ? AND device = ? AND seq = ?",
-        (account, pin.device, pin.seq),
-    ).fetchone()
-    if (last[0] if last else NO_ID) != pin.header_id:
+    if _header_id(tx, account, pin.device, pin.seq) != pin.header_id:
         raise ConflictError("feed")
-    _cut(tx, account, pin, now)
-    if last:
-        tx.connection.execute(
-            "UPDATE feed SET seq = ?, header_id = ?, roster = ? WHERE account = ? AND device = ?",
-            (pin.seq, pin.header_id, last[1], account, pin.device),
-        )
-    else:
-        tx.connection.execute("DELETE FROM feed WHERE account = ? AND device = ?", (account, pin.device))
+    _cut(tx, account, pin.device, pin.seq, now)
 
 
-def _cut(tx: Transaction, account: AccountId, pin: Pin, now: int) -> None:
-    beyond = (account, pin.device, pin.seq)
+def _header_id(tx: Transaction, account: AccountId, device: DeviceId, seq: int) -> ObjectId:
+    row = tx.connection.execute(
+        "SELECT header_id FROM segment WHERE account = ? AND device = ? AND seq = ?", (account, device, seq)
+    ).fetchone()
+    return ObjectId(row[0]) if row else NO_ID
+
+
+def _cut(tx: Transaction, account: AccountId, device: DeviceId, end: int, now: int) -> None:
+    """Erase what a feed has beyond a seq."""
     rows = tx.connection.execute(
         "DELETE FROM segment WHERE account = ? AND device = ? AND seq > ?"
         " RETURNING object, size + length(header) + length(summary)",
-        beyond,
+        (account, device, end),
     ).fetchall()
-    stamps = _chunks.cut(tx, account, pin.device, pin.seq, now)
+    stamps = _chunks.cut(tx, account, device, Seq(end), now)
     erased = sum(r[1] for r in rows) + stamps * STAMP_BYTES
     tx.connection.execute("UPDATE account SET used = used - ? WHERE account = ?", (erased, account))
     for number, _ in rows:
         if number is not None:
             tx.erase(number)
+    if end:
+        tx.connection.execute(
+            "UPDATE feed SET (seq, header_id, roster) = (SELECT seq, header_id, roster FROM segment"
+            " WHERE account = ?1 AND device = ?2 AND seq = ?3) WHERE account = ?1 AND device = ?2",
+            (account, device, end),
+        )
+    else:
+        tx.connection.execute("DELETE FROM feed WHERE account = ? AND device = ?", (account, device))
 
 
 def refuse(tx: Transaction, account: AccountId, device: DeviceId, seq: Seq, roster: int) -> Place | None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from sealkeep_conformance.relay import HostileRelay
+from sealkeep_conformance.relay import HostileRelay, Snapshot
 from sealkeep_conformance.relay import faults as f
 from sealkeep_conformance.relay.faults import FAULTS, describe, make_fault, parameters
 from support.relay_client import Author, Owner, RelayClient, new_keys
@@ -20,7 +20,7 @@ def relay() -> Iterator[HostileRelay]:
 
 @pytest.fixture
 async def client(relay: HostileRelay) -> AsyncIterator[RelayClient]:
-    relay.restore({})
+    relay.restore(Snapshot())
     async with RelayClient(relay.door("one"), relay.identity) as client:
         yield client
 

@@ -268,6 +268,17 @@ async def test_an_address_makes_and_enters_so_many_in_a_time(make: Make, clock: 
     await boxes.make(MAKER, HERE)
 
 
+async def test_who_comes_again_does_not_take_the_last_ones(make: Make) -> None:
+    """PAI-03, §10.1: half of all mailboxes are for addresses that had none in that time."""
+    boxes = make(mailboxes=4)
+    for _ in range(2):
+        await boxes.make(MAKER, HERE)
+    assert await code(boxes.make(MAKER, HERE)) == "busy"
+    for address in (THERE, "198.51.100.1"):
+        await boxes.make(MAKER, address)
+    assert await code(boxes.make(MAKER, "198.51.100.2")) == "busy"
+
+
 async def test_a_taken_number_is_drawn_anew(make: Make) -> None:
     boxes = make(6, 6, 6, 41)
     assert [(await boxes.make(MAKER, HERE)).number for _ in range(2)] == [7, 42]
@@ -301,26 +312,40 @@ def test_a_life_beyond_an_hour_is_no_setting() -> None:
 # Tries
 
 
+def tries_of(*, now: Callable[[], float] = lambda: 0.0, most: int = 1, around: int = 1000) -> Tries:
+    return Tries(most=most, most_around=around, seconds=10, now=now)
+
+
 def test_a_household_is_one_address() -> None:
-    now = [0.0]
-    tries = Tries(most=1, seconds=10, now=lambda: now[0])
-    assert tries.take("2001:db8::1")
-    assert not tries.take("2001:db8::ffff:2")
-    assert tries.take("2001:db8:0:1::1")
-    assert tries.take("192.0.2.1")
-    assert not tries.take("::ffff:192.0.2.1")
-    assert tries.take("fe80::1%eth0")
-    assert not tries.take("fe80::2")
-    assert tries.take(None)
-    assert not tries.take("")
+    """PAI-03, §10.1"""
+    tries = tries_of()
+    assert tries.take("2001:db8::1") == 0
+    assert tries.take("2001:db8::ffff:2") is None
+    assert tries.take("2001:db8:0:1::1") == 0
+    assert tries.take("192.0.2.1") == 0
+    assert tries.take("::ffff:192.0.2.1") is None
+    assert tries.take("fe80::1%eth0") == 0
+    assert tries.take("fe80::2") is None
+    assert tries.take(None) == 0
+    assert tries.take("") is None
+
+
+def test_a_neighbourhood_has_a_bound_of_its_own() -> None:
+    """§10.1: who has a whole network has no more for that."""
+    tries = tries_of(around=3)
+    assert [tries.take(f"2001:db8:0:{n:x}::1") for n in range(5)] == [0, 0, 0, None, None]
+    assert tries.take("2001:db8:1::1") == 0
+    assert [tries.take(f"192.0.2.{n}") for n in range(5)] == [0, 0, 0, None, None]
+    assert tries.take("192.0.3.1") == 0
+    assert len(tries._own._counts) == 8  # what was refused pushes nobody out
 
 
 def test_tries_begin_anew_after_a_time_and_are_bounded() -> None:
     now = [0.0]
-    tries = Tries(most=2, seconds=10, now=lambda: now[0])
-    assert [tries.take(HERE) for _ in range(3)] == [True, True, False]
+    tries = tries_of(most=2, now=lambda: now[0])
+    assert [tries.take(HERE) for _ in range(3)] == [0, 1, None]
     now[0] = 10
-    assert tries.take(HERE)
+    assert tries.take(HERE) == 0
     for number in range(10_050):
-        tries.take(f"10.0.{number >> 8}.{number & 255}")
-    assert len(tries._counts) == 10_000
+        tries.take(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
+    assert len(tries._own._counts) == 10_000

@@ -21,12 +21,23 @@ from sealkeep_server.stores import DamagedError, OpenError, StoreError, Unavaila
 # Settings
 
 
-@pytest.mark.parametrize("name", [setting.name for setting in fields(Settings)])
+@pytest.mark.parametrize("name", [setting.name for setting in fields(Settings) if not isinstance(setting.default, str)])
 def test_every_setting_has_a_least_value_and_says_what_it_is(name: str) -> None:
     [setting] = [setting for setting in fields(Settings) if setting.name == name]
     assert setting.metadata["about"]
     with pytest.raises(ValueError, match=f"{name} must be at least"):
         Settings(**{name: setting.metadata["least"] - 1})
+
+
+def test_trusted_proxies_are_networks() -> None:
+    """PAI-15: nobody, unless the operator names somebody; a network with bits beyond its length is a mistake."""
+    assert Settings().proxies() == ()
+    assert [str(n) for n in Settings(trusted_proxies=" 127.0.0.1, ::1,10.0.0.0/8 ,").proxies()] == [
+        *("127.0.0.1/32", "::1/128", "10.0.0.0/8"),
+    ]
+    for text in ("proxy.example", "10.0.0.1/8", "10.0.0.0/33", "127.0.0.1;::1"):
+        with pytest.raises(ValueError, match="trusted_proxies: "):
+            Settings(trusted_proxies=text)
 
 
 def test_settings_do_not_change() -> None:

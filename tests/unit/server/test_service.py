@@ -196,7 +196,10 @@ async def test_a_younger_keys_close_takes_effect_after_30_days(relay: Relay, own
     clock.now += 1
     assert await code(append(relay, owner.device, owner.device.seal(take=False))) == "closed"
     assert await code(relay.challenge(owner.account, Signer.device(1))) == "closed"
-    # The older kit outranks the closing key, even then.
+    # The older kit outranks the closing key, even then; the closing key itself, and one that has no right, do not.
+    await relay.challenge(owner.account, Signer.recovery(0))
+    for number in (1, 2):
+        assert await code(relay.challenge(owner.account, Signer.recovery(number))) == "closed"
     owner.roster = owner.roster.append(closing)
     owner.recovery = first
     pin = Removal(1, segment.seq, segment.header_id, False)

@@ -24,7 +24,8 @@ from sealkeep_conformance.attacks._model import (
 )
 from sealkeep_conformance.attacks._pairing import PAIRING
 from sealkeep_conformance.attacks._reading import CURSORS, HEADS, HISTORY, LINE, SEGMENTS
-from sealkeep_conformance.attacks._stages import STAGES, devices_of, path_to, texts_of
+from sealkeep_conformance.attacks._repairing import REPAIR
+from sealkeep_conformance.attacks._stages import RELAY, STAGES, devices_of, path_to, texts_of
 from sealkeep_conformance.attacks._writing import RECEIPTS, REFUSALS, VERIFYING
 
 GROUPS: Final = {
@@ -41,12 +42,14 @@ GROUPS: Final = {
     "Verifying again": VERIFYING,
     "Joining by the kit": RECOVERY,
     "Pairing": PAIRING,
+    "Repair": REPAIR,
 }
 ATTACKS: Final = {attack.name: attack for group in GROUPS.values() for attack in group}
 
 __all__ = [
     "ATTACKS",
     "GROUPS",
+    "RELAY",
     "STAGES",
     "Attack",
     "Broken",

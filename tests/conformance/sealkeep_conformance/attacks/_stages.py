@@ -8,6 +8,10 @@
 | `aside` | `in-step`; 3:1 and 1:4 at positions 5 and 6, of which neither names the other; the laptop has read neither |
 | `entry` | `news`, and entry 3 (desk, 4), epoch 4, 1:7 at position 9 |
 | `entries` | `entry`, and entry 4 (attic, 5), epoch 5, 1:8 at position 10 |
+| `told` | `news`; 2:2 at position 9, which all three have read |
+| `lost` | `told`, and the relay was put back to what it was at `in-step` |
+| `since` | `told`; entry 3 (desk, 4), epoch 4, 1:7 at position 10, which all three have read |
+| `lost-entry` | `since`, and the relay was put back to what it was at `in-step` |
 | `waiting` | `in-step`; 2:2 is signed and was sent, and the relay took nothing |
 | `stale` | `waiting`; entry 3 (desk, 4), epoch 4, which the laptop knows of |
 | `dropped` | `stale`; 2:2 was refused, another 2:2 was signed and sent, and the relay took nothing |
@@ -21,9 +25,15 @@ from typing import Final
 from sealkeep_conformance.attacks._model import Stage, Step
 from sealkeep_conformance.relay.faults import Lose, Withhold
 
+RELAY: Final = "relay"  # in the place of a device
+
 
 def _written(device: str, *texts: str) -> tuple[Step, ...]:
     return tuple(step for text in texts for step in (Step(device, "write", text), Step(device, "sync")))
+
+
+def _synced(*devices: str) -> tuple[Step, ...]:
+    return tuple(Step(device, "sync") for device in devices)
 
 
 def _joined(device: str) -> tuple[Step, ...]:
@@ -67,6 +77,14 @@ STAGES: Final = {
         Stage("named", "news", (Step("tablet", "sync"), *_written("tablet", "t2"))),
         Stage("entry", "news", (*_joined("desk"), Step("phone", "sync"), *_written("phone", "p7"))),
         Stage("entries", "entry", (*_joined("attic"), Step("phone", "sync"), *_written("phone", "p8"))),
+        Stage("told", "news", (Step("laptop", "sync"), *_written("laptop", "l2"), *_synced("phone", "tablet"))),
+        Stage("lost", "told", (Step(RELAY, "put-back", "in-step"),)),
+        Stage(
+            "since",
+            "told",
+            (*_joined("desk"), Step("phone", "sync"), *_written("phone", "p7"), *_synced("laptop", "tablet")),
+        ),
+        Stage("lost-entry", "since", (Step(RELAY, "put-back", "in-step"),)),
         Stage("waiting", "in-step", (Step("laptop", "write", "l2"), _lost())),
         Stage("stale", "waiting", (*_joined("desk"), _lost())),
         Stage("dropped", "stale", (_lost(skip=1),)),

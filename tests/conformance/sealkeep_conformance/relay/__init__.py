@@ -6,9 +6,10 @@ its addresses, and is told what to do over its control interface (see `_control`
 
 from sealkeep_conformance.relay import faults
 from sealkeep_conformance.relay._honest import Limits
-from sealkeep_conformance.relay._hostile import Asked, Scope, Snapshot
+from sealkeep_conformance.relay._hostile import Snapshot
 from sealkeep_conformance.relay._ledger import Ledger, Stored, Wrap
 from sealkeep_conformance.relay._question import ROUTES, Question, Route
+from sealkeep_conformance.relay._scope import Asked, Scope
 from sealkeep_conformance.relay._server import HostileRelay
 
 __all__ = [

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeAlias
 
-from sealkeep_conformance.relay._ledger import Wrap
+from sealkeep_conformance.relay._ledger import Stored, Wrap
 from sealkeep_protocol import cbor
 from sealkeep_protocol.problems import PROBLEMS, TYPE_PREFIX
 
@@ -76,9 +76,19 @@ class Info:
     identity: bytes
     incarnation: bytes
     limits: Mapping[str, int]
+    restored: cbor.Item | None = None  # key 7: the incarnation before, and when that was in ms (§11.5)
 
     def reply(self) -> Reply:
-        value = {1: [1], 2: [1], 3: self.identity, 4: self.incarnation, 5: dict(self.limits), 6: []}
+        value: dict[int, cbor.Item] = {
+            1: [1],
+            2: [1],
+            3: self.identity,
+            4: self.incarnation,
+            5: dict(self.limits),
+            6: [],
+        }
+        if self.restored is not None:
+            value[7] = self.restored
         return Reply(200, CBOR, cbor.encode(value))
 
 
@@ -181,10 +191,14 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """§8.4: the feed's last seq, and the receipts of the prefix that was taken."""
+    """§8.4, §11.4: the feed's last seq (of copies: how many), and the receipts of the prefix that was taken.
+
+    `taken` is that prefix, which is not sent.
+    """
 
     last: int
     receipts: tuple[bytes, ...]
+    taken: tuple[Stored, ...] = ()
 
     def reply(self) -> Reply:
         return Reply(200, CBOR, cbor.encode({1: self.last, 2: list(self.receipts)}))

@@ -9,6 +9,7 @@
     GET    /requests?after=N    → [{"number": …, "route": …, "door": …, "account": hex, "signer": [0, 1], "query": {…},
                                  "status": 200, "faults": [3]}, …]
     POST   /snapshots           → {"snapshot": 1}; POST /snapshots/{number} goes back to it
+    POST   /snapshots/{number}/put-back    the relay is restored from it as from a backup, and says so
 
 Everything but `fault` may be left out. What is wrong with a request is a text with status 400 or 404.
 """
@@ -16,12 +17,14 @@ Everything but `fault` may be left out. What is wrong with a request is a text w
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
 
-from sealkeep_conformance.relay._hostile import Asked, Hostile, Scope, Snapshot
+from sealkeep_conformance.relay._hostile import Hostile, Snapshot
 from sealkeep_conformance.relay._question import ROUTES
+from sealkeep_conformance.relay._scope import Asked, Scope
 from sealkeep_conformance.relay.faults import FAULTS, describe, make_fault, parameters
 from sealkeep_protocol.types import AccountId
 
@@ -48,6 +51,7 @@ class Control:
                 web.get("/requests", self._requests),
                 web.post("/snapshots", self._snapshot),
                 web.post(r"/snapshots/{number:\d+}", self._restore),
+                web.post(r"/snapshots/{number:\d+}/put-back", self._put_back),
             ]
         )
         return app
@@ -101,10 +105,16 @@ class Control:
         return web.json_response({"snapshot": number})
 
     async def _restore(self, request: web.Request) -> web.Response:
+        return self._go_back(request, self._hostile.restore)
+
+    async def _put_back(self, request: web.Request) -> web.Response:
+        return self._go_back(request, self._hostile.put_back)
+
+    def _go_back(self, request: web.Request, to: Callable[[Snapshot], None]) -> web.Response:
         snapshot = self._snapshots.get(int(request.match_info["number"]))
         if snapshot is None:
             return web.Response(status=404, text="no such snapshot was made\n")
-        self._hostile.restore(snapshot)
+        to(snapshot)
         return web.json_response({})
 
 

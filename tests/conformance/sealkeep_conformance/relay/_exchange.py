@@ -1,28 +1,40 @@
-"""One request to a hostile relay: carried out, or not, and answered as the faults that it met will have it."""
+"""One request to a hostile relay, carried out over what its faults let it see, and its answer as they leave it."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from sealkeep_conformance.relay._answers import Answer, Done, MailboxMade, MessageAnswer, Problem, Reply, Span
+from sealkeep_conformance.relay._answers import (
+    Answer,
+    Appended,
+    Done,
+    Entered,
+    MailboxMade,
+    MessageAnswer,
+    Problem,
+    Reply,
+    Span,
+)
 from sealkeep_conformance.relay._chunks import MissingChunksError
-from sealkeep_conformance.relay._items import BatchItem, ProofsAsked
-from sealkeep_conformance.relay._ledger import Ledger, StaleError
+from sealkeep_conformance.relay._copying import take_copy
+from sealkeep_conformance.relay._items import Copied, ProofsAsked, copied_segment, segment
+from sealkeep_conformance.relay._ledger import Ledger, StaleError, Stored
 from sealkeep_conformance.relay._problems import ProblemError, problem_of
 from sealkeep_conformance.relay._question import Question, Route
+from sealkeep_conformance.relay._scope import Asked, Injected
 from sealkeep_conformance.relay.faults import Scene
 from sealkeep_protocol import cbor
 from sealkeep_protocol.errors import PeerError
 from sealkeep_protocol.roster import Signer
 
 if TYPE_CHECKING:
-    from sealkeep_conformance.relay._hostile import Asked, Hostile, Injected
+    from sealkeep_conformance.relay._hostile import Hostile
 
 _SIGNED: Final[frozenset[Route]] = frozenset(
-    {"wraps", "append", "changes", "feed", "heads", "claim", "chunk-put", "chunk-get", "chunks-of", "prove"}
+    {"wraps", "append", "copy", "changes", "feed", "heads", "claim", "chunk-put", "chunk-get", "chunks-of", "prove"}
 )
 """Routes that need a token."""
 
@@ -39,7 +51,7 @@ class Exchange:
         self._ledger: Ledger | None = None
         self._carries_out = True
         self._answer: Answer = Problem("internal")
-        self._receipts: list[bytes] = []
+        self._taken: list[Stored] = []  # of a batch
         self._last = 0  # the seq before, in an append
 
     @property
@@ -54,7 +66,7 @@ class Exchange:
                 assert question.account is not None
                 self._asked.question = replace(question, signer=honest.bearer(question.account, token))
             self._meet()
-            if question.account is not None:
+            if question.account is not None and not self._makes_account:
                 ledger = honest.ledger(question.account)
                 for one in self._met:
                     shown = one.fault.view(self._scene, ledger)
@@ -64,6 +76,12 @@ class Exchange:
                 self._ledger = ledger
                 if self.question.signer is not None:
                     honest.admit(ledger, self.question.signer)
+
+    @property
+    def _makes_account(self) -> bool:
+        """Whether the account need not be there yet."""
+        question = self.question
+        return question.route == "copy-roster" and question.account not in self._honest.accounts
 
     @property
     def _scene(self) -> Scene:
@@ -164,43 +182,71 @@ class Exchange:
         question = self.question
         return question.mailbox or 0, question.message or 0
 
-    def take(self, item: cbor.Item) -> None:
-        """The next item of an append."""
-        with self._lock:
-            writer, segment = self._writer, BatchItem.of(item)
-            if not self._carries_out:
-                self._shown.keep(writer, segment.header, segment.summary, segment.body)
-                return
-            try:
-                stored, receipt = self._honest.take(self._shown, writer, segment)
-            except StaleError as stale:
-                if not self._receipts:
-                    self._answer = self._honest.stale(self._shown, stale)
-                raise
-            if stored.seq <= self._last:
-                raise ProblemError("invalid")  # a batch ascends
-            self._last = stored.seq
-            self._receipts.append(receipt)
-            self._answer = self._honest.appended(self._shown, writer, self._receipts)
-
-    def finish_append(self) -> None:
-        """Its items have come to their end."""
-        with self._lock:
-            self._must_carry_out()
-            if not self._receipts:
-                raise ProblemError("malformed")
+    def check_sender(self) -> None:
+        """Raises `ProblemError` (`forbidden`) where no device asks."""
+        _ = self._sender
 
     @property
-    def _writer(self) -> int:
-        """The number of the device that asks. Raises `ProblemError` (`forbidden`) for a recovery key."""
+    def _sender(self) -> int:
         signer = self.question.signer
         if signer is None or signer.is_recovery:
             raise ProblemError("forbidden")
         return signer.number
 
-    def check_writer(self) -> None:
-        """Raises `ProblemError` (`forbidden`) where no device asks."""
-        assert self._writer
+    def take(self, item: cbor.Item) -> None:
+        """The next item of an append."""
+        with self._lock:
+            device, sent = self._sender, segment(item)
+            if not self._carries_out:
+                self._shown.keep(device, sent.header, sent.summary, sent.body)
+                return
+            try:
+                stored = self._honest.take(self._shown, device, sent)
+            except StaleError as stale:
+                if not self._taken:
+                    self._answer = self._honest.stale(self._shown, stale)
+                raise
+            if stored.seq <= self._last:
+                raise ProblemError("invalid")  # a batch ascends
+            self._last = stored.seq
+            self._took(stored)
+
+    def take_copy(self, item: cbor.Item) -> None:
+        """The next copied segment (§11.4)."""
+        with self._lock:
+            self._must_carry_out()
+            device, sent = copied_segment(item)
+            stored = take_copy(self._shown, self._sender, device, sent, now=self._honest.now())
+            if self._taken and self._taken[-1].device == device and stored.seq <= self._taken[-1].seq:
+                raise ProblemError("invalid")  # of one feed, what follows each other ascends
+            self._took(stored)
+
+    def _took(self, stored: Stored) -> None:
+        self._taken.append(stored)
+        receipts = self._honest.receipts(self._shown, self._taken)
+        is_copied = self.question.route == "copy"
+        last = len(self._taken) if is_copied else int(self._shown.feed_head(stored.device).seq)
+        self._answer = Appended(last, receipts, tuple(self._taken))
+
+    def copy_roster(self, items: Sequence[Copied]) -> None:
+        """Copied roster entries (§11.4)."""
+        with self._lock:
+            self._must_carry_out()
+            account = self.question.account
+            assert account is not None
+            after = self._honest.copy_entries(account, self._ledger, items)
+            if self._ledger is None:
+                self._honest.accounts[account] = after
+            else:
+                self._ledger.become(after)
+            self._answer = Entered(after.roster.number, new=False)
+
+    def finish_batch(self) -> None:
+        """Its items have come to their end."""
+        with self._lock:
+            self._must_carry_out()
+            if not self._taken:
+                raise ProblemError("malformed")
 
     def claim(self, chunks: Sequence[bytes]) -> None:
         with self._lock:
@@ -234,13 +280,13 @@ class Exchange:
         if not self._carries_out:
             raise ProblemError("unavailable")
 
-    def fail(self, error: ProblemError | PeerError, headers: Mapping[str, str] | None = None) -> None:
+    def fail(self, error: ProblemError | PeerError) -> None:
         """The request ends with a problem; of a batch, what came before it still counts."""
-        if self._receipts or isinstance(error, StaleError):
+        if self._taken or isinstance(error, StaleError):
             return
         problem = problem_of(error) if isinstance(error, PeerError) else error
         missing = error.missing if isinstance(error, MissingChunksError) else ()
-        self._answer = Problem(problem.code, missing=missing, headers=headers or problem.headers)
+        self._answer = Problem(problem.code, missing=missing, headers=problem.headers)
 
     # Answering
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from sealkeep_conformance.relay._answers import (
     Answer,
-    Appended,
     ChallengeAnswer,
     ChunkAnswer,
     ChunkIds,
@@ -28,7 +27,9 @@ from sealkeep_conformance.relay._answers import (
     Wraps,
 )
 from sealkeep_conformance.relay._chunks import CLAIM_SECONDS
-from sealkeep_conformance.relay._items import BatchItem, ProofsAsked
+from sealkeep_conformance.relay._copying import copy_entries
+from sealkeep_conformance.relay._entry_limit import EntryLimit
+from sealkeep_conformance.relay._items import BatchItem, Copied, ProofsAsked
 from sealkeep_conformance.relay._ledger import Ledger, StaleError, Stored
 from sealkeep_conformance.relay._mailboxes import Mailboxes
 from sealkeep_conformance.relay._problems import ProblemError
@@ -65,6 +66,9 @@ class Limits:
     page_bytes: int = 64 << 20
     challenge_seconds: int = 120
     token_seconds: int = 900
+    roster_seconds: int = 3600
+    roster_entries: int = 100
+    roster_reserve: int = 4
     mailbox_seconds: int = 600
     mailbox_wait_seconds: int = 20
 
@@ -85,11 +89,15 @@ class Honest:
     now: Callable[[], int]
     limits: Limits = field(default_factory=Limits)
     accounts: dict[AccountId, Ledger] = field(default_factory=dict)
+    restored: tuple[bytes, int] | None = None  # the incarnation before a backup was put back, and when that was (ms)
     mailboxes: Mailboxes = field(init=False)
+    entry_limit: EntryLimit = field(init=False)
     _tokens: dict[str, tuple[AccountId, Signer, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.mailboxes = Mailboxes(self.now, self.limits.mailbox_seconds)
+        limits = self.limits
+        self.mailboxes = Mailboxes(self.now, limits.mailbox_seconds)
+        self.entry_limit = EntryLimit(limits.roster_entries, limits.roster_reserve, limits.roster_seconds * 1000)
 
     @classmethod
     def make(cls, now: Callable[[], int], limits: Limits) -> Honest:
@@ -104,7 +112,8 @@ class Honest:
     # §8.1, §8.2
 
     def info(self) -> Answer:
-        return Info(self.key.public, self.incarnation, self.limits.announced())
+        restored = None if self.restored is None else list(self.restored)
+        return Info(self.key.public, self.incarnation, self.limits.announced(), restored)
 
     def create(self, genesis: bytes, wraps: Sequence[bytes]) -> Answer:
         ledger = Ledger.begin(genesis, wraps, self.now())
@@ -117,7 +126,8 @@ class Honest:
         return RosterPage(tuple(ledger.entries[question.number("from", 0) :]), ledger.roster.number)
 
     def enter(self, ledger: Ledger, expected: int, entry: bytes, wraps: Sequence[bytes]) -> Answer:
-        return Entered(expected + 1, ledger.append_entry(expected, entry, wraps, self.now()))
+        made = ledger.append_entry(expected, entry, wraps, self.now(), self.entry_limit.check)
+        return Entered(expected + 1, made)
 
     def wraps(self, question: Question, ledger: Ledger) -> Answer:
         return Wraps(tuple(ledger.wraps_for(_signer(question))))
@@ -157,19 +167,19 @@ class Honest:
 
     # §8.4
 
-    def take(self, ledger: Ledger, device: int, item: BatchItem) -> tuple[Stored, bytes]:
-        """Take one segment; it and its receipt. Raises as `Ledger.take` does."""
+    def take(self, ledger: Ledger, device: int, item: BatchItem) -> Stored:
+        """Take one segment. Raises as `Ledger.take` does."""
         stored, _ = ledger.take(
             device, item.header, item.summary, item.body, item.chunks, missing_ok=item.missing_ok, now=self.now()
         )
-        return stored, self.receipt(ledger, stored)
+        return stored
 
     def receipt(self, ledger: Ledger, stored: Stored) -> bytes:
         receipt = Receipt(stored.header_id, stored.position, self.incarnation)
         return receipt.sign(ledger.account, self.key)
 
-    def appended(self, ledger: Ledger, device: int, receipts: Sequence[bytes]) -> Answer:
-        return Appended(ledger.feed_of(device)[-1].seq, tuple(receipts))
+    def receipts(self, ledger: Ledger, taken: Sequence[Stored]) -> tuple[bytes, ...]:
+        return tuple(self.receipt(ledger, stored) for stored in taken)
 
     def stale(self, ledger: Ledger, stale: StaleError) -> Answer:
         """`epoch-stale` with the refusal that is due."""
@@ -183,6 +193,13 @@ class Honest:
             self.incarnation,
         )
         return Problem("epoch-stale", refusal.sign(ledger.account, self.key))
+
+    # §11.4
+
+    def copy_entries(self, account: AccountId, ledger: Ledger | None, items: Sequence[Copied]) -> Ledger:
+        """The account with copied entries behind its own. Raises as `copy_entries` does."""
+        restored = None if self.restored is None else self.restored[1]
+        return copy_entries(account, ledger, items, now=self.now(), restored=restored, limit=self.entry_limit)
 
     # §8.5
 

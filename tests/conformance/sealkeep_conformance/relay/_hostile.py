@@ -3,67 +3,35 @@
 from __future__ import annotations
 
 import itertools
+import secrets
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
 
+from sealkeep_conformance.relay._copying import forgotten
 from sealkeep_conformance.relay._exchange import Exchange
 from sealkeep_conformance.relay._honest import Honest
 from sealkeep_conformance.relay._ledger import Ledger
-from sealkeep_conformance.relay._question import Question, Route
+from sealkeep_conformance.relay._question import Question
+from sealkeep_conformance.relay._scope import Asked, Injected, Scope
 from sealkeep_conformance.relay.faults import Fault
 from sealkeep_protocol.roster import Signer
+from sealkeep_protocol.statements import INCARNATION_SIZE
 from sealkeep_protocol.types import AccountId
+
+_NO_ACCOUNTS: Final[Mapping[AccountId, Ledger]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """Whom a fault is for (None: everybody), on which of its routes, and how often (None: until it is lifted), after it let
-    `skip` such requests pass.
+class Snapshot:
+    """All that a relay stores; `incarnation` None: the one that it began with."""
 
-    `door` and `device` both name a device: by the URL that it uses, or by its number, which is known from its login on.
-    """
-
-    account: AccountId | None = None
-    door: str | None = None
-    device: int | None = None
-    routes: Collection[Route] | None = None
-    times: int | None = None
-    skip: int = 0
-
-
-@dataclass
-class Injected:
-    """A fault that is on. `met` counts the requests that it was for."""
-
-    number: int
-    fault: Fault
-    scope: Scope
-    met: int = 0
-
-    @property
-    def is_due(self) -> bool:
-        """Whether the request that was met last is one to be answered wrongly."""
-        past = self.met - self.scope.skip
-        return past > 0 and (self.scope.times is None or past <= self.scope.times)
-
-
-@dataclass
-class Asked:
-    """One request as it came, and the numbers of the faults that had a part in its answer."""
-
-    number: int
-    question: Question
-    status: int = 0
-    faults: tuple[int, ...] = ()
-
-    @property
-    def route(self) -> Route:
-        return self.question.route
-
-
-Snapshot = Mapping[AccountId, Ledger]
+    accounts: Mapping[AccountId, Ledger] = field(default_factory=lambda: _NO_ACCOUNTS)
+    incarnation: bytes | None = None
+    restored: tuple[bytes, int] | None = None
 
 
 @dataclass
@@ -76,6 +44,10 @@ class Hostile:
     _doors: dict[str, tuple[AccountId, Signer]] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _lock: threading.RLock = field(default_factory=threading.RLock)
+    _first: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._first = self.honest.incarnation
 
     # Faults, and what they are taken from and to
 
@@ -97,15 +69,26 @@ class Hostile:
     def snapshot(self) -> Snapshot:
         """All accounts as they are; later changes do not touch it."""
         with self._lock:
-            return {account: ledger.copy() for account, ledger in self.honest.accounts.items()}
+            accounts = {account: ledger.copy() for account, ledger in self.honest.accounts.items()}
+            return Snapshot(accounts, self.honest.incarnation, self.honest.restored)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Be honest, with these accounts and an empty log."""
+        """Be honest, with what there was at a snapshot and an empty log; nobody can tell that time has gone back."""
         with self._lock:
             self.injected.clear()
             self.log.clear()
             self._doors.clear()
-            self.honest.accounts = {account: ledger.copy() for account, ledger in snapshot.items()}
+            self.honest.accounts = {account: ledger.copy() for account, ledger in snapshot.accounts.items()}
+            self.honest.incarnation = snapshot.incarnation or self._first
+            self.honest.restored = snapshot.restored
+
+    def put_back(self, backup: Snapshot) -> None:
+        """Be restored from a backup, as an operator does who tells the devices so (§11.5)."""
+        with self._lock:
+            honest = self.honest
+            honest.accounts = {account: forgotten(ledger) for account, ledger in backup.accounts.items()}
+            honest.restored = honest.incarnation, honest.now()
+            honest.incarnation = secrets.token_bytes(INCARNATION_SIZE)
 
     def edit(self, change: Callable[[dict[AccountId, Ledger]], object]) -> None:
         """Change what is stored, as whoever owns the disk can."""

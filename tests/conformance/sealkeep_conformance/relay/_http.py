@@ -6,7 +6,7 @@ import asyncio
 import base64
 import contextlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from aiohttp import web
@@ -14,7 +14,7 @@ from aiohttp import web
 from sealkeep_conformance.relay._answers import CBOR, OCTETS, SEQUENCE, Problem, Reply, Span
 from sealkeep_conformance.relay._exchange import Exchange
 from sealkeep_conformance.relay._hostile import Hostile
-from sealkeep_conformance.relay._items import ProofsAsked, claimed
+from sealkeep_conformance.relay._items import MAX_PARTS, Copied, ProofsAsked, claimed, copied_entry
 from sealkeep_conformance.relay._problems import ProblemError
 from sealkeep_conformance.relay._question import MethodError, ask
 from sealkeep_protocol import cbor
@@ -25,7 +25,6 @@ from sealkeep_protocol.roster import decode_signer
 from sealkeep_protocol.sequence import SequenceReader
 
 _SMALL_BODY: Final = 4096
-_MAX_PARTS: Final = 128  # of a body that is one object: an entry and a wrap for each of 65 recipients
 _PASS: Final = re.compile("[A-Za-z0-9_-]{43}")
 _FILE_LIMIT: Final = 64 << 10  # of a claim, or of what proofs are asked for
 _RANGE: Final = re.compile(r"bytes=(\d{1,15})?-(\d{1,15})?")
@@ -71,7 +70,13 @@ class Handler:
                     raise ProblemError("malformed")
                 exchange.log_in(challenge, login)
             case "append":
-                await self._append(request, exchange)
+                await self._batch(request, exchange, exchange.take)
+                exchange.finish_batch()
+            case "copy":
+                await self._batch(request, exchange, exchange.take_copy)
+                exchange.finish_batch()
+            case "copy-roster":
+                await self._copy_roster(request, exchange)
             case "claim" | "chunk-put" | "chunk-get" | "prove":
                 await self._files(request, exchange)
             case "mailbox-make" | "mailbox-put" | "mailbox-get" | "mailbox-end":
@@ -82,10 +87,10 @@ class Handler:
     async def _files(self, request: web.BaseRequest, exchange: Exchange) -> None:
         match exchange.question.route:
             case "claim":
-                exchange.check_writer()
+                exchange.check_sender()
                 exchange.claim(claimed(await self._whole(request, CBOR, _FILE_LIMIT)))
             case "chunk-put":
-                exchange.check_writer()
+                exchange.check_sender()
                 exchange.put_chunk(await self._whole(request, OCTETS, MAX_CHUNK))
             case "chunk-get":
                 exchange.get_chunk(_span(request, exchange.chunk_size(), f'"{(exchange.question.chunk or b"").hex()}"'))
@@ -119,7 +124,8 @@ class Handler:
                 async with asyncio.timeout_at(deadline):
                     await changed.wait()
 
-    async def _append(self, request: web.BaseRequest, exchange: Exchange) -> None:
+    async def _batch(self, request: web.BaseRequest, exchange: Exchange, take: Callable[[cbor.Item], None]) -> None:
+        exchange.check_sender()
         _check_media(request, SEQUENCE)
         reader, count = SequenceReader(limit=self._limits.item_bytes), 0
         async for chunk in _chunks(request, self._limits.body_bytes):
@@ -127,9 +133,16 @@ class Handler:
                 count += 1
                 if count > self._limits.batch_items:
                     raise ProblemError("too-large")
-                exchange.take(item)
+                take(item)
         reader.finish()
-        exchange.finish_append()
+
+    async def _copy_roster(self, request: web.BaseRequest, exchange: Exchange) -> None:
+        _check_media(request, SEQUENCE)
+        reader, items = SequenceReader(limit=self._limits.object_bytes), list[Copied]()
+        async for chunk in _chunks(request, self._limits.object_bytes):
+            items += [copied_entry(item) for item in reader.feed(chunk)]
+        reader.finish()
+        exchange.copy_roster(items)
 
     async def _entry(self, request: web.BaseRequest) -> tuple[bytes, list[bytes]]:
         entry, wraps = await self._pair(request, self._limits.object_bytes)
@@ -139,7 +152,7 @@ class Handler:
 
     async def _pair(self, request: web.BaseRequest, limit: int) -> list[cbor.Item]:
         body = await self._whole(request, CBOR, limit)
-        value = cbor.decode(body, limit=limit, items=_MAX_PARTS)
+        value = cbor.decode(body, limit=limit, items=MAX_PARTS)
         if not isinstance(value, list) or len(value) != 2:
             raise ProblemError("malformed")
         return value

@@ -6,8 +6,8 @@ A ledger knows nothing of faults, requests or sockets. `copy` is what makes lyin
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from sealkeep_conformance.relay._chunks import Chunks
 from sealkeep_conformance.relay._problems import ProblemError
@@ -55,7 +55,7 @@ class Ledger:
     """All that is kept of one account. `accepted` are the times of the entries in ms.
 
     `sent` holds all that came and was not stored, as it came, and `refused` says of which of it a refusal was due: an
-    honest relay forgets both.
+    honest relay forgets both. `refused_up_to` are the greatest roster numbers that refusals have named, by feed (VIE-08).
     """
 
     roster: Roster
@@ -67,13 +67,14 @@ class Ledger:
     sent: dict[ObjectId, Stored] = field(default_factory=dict)
     refused: set[ObjectId] = field(default_factory=set)
     chunks: Chunks = field(default_factory=Chunks)
+    refused_up_to: dict[int, int] = field(default_factory=dict)
 
     @classmethod
-    def begin(cls, genesis: bytes, wraps: Sequence[bytes], now: int) -> Ledger:
+    def begin(cls, genesis: bytes, wraps: Sequence[bytes | None], now: int, *, all_wraps: bool = True) -> Ledger:
         """A new account. Raises `PeerError`."""
         # REL-04: "A relay MUST judge every entry by §5 before it stores it."
         roster = Roster.genesis(genesis)
-        roster.check_wraps(list(wraps))
+        roster.check_wraps(list(wraps), all_of_them=all_wraps)
         return cls(roster, [genesis], _wraps(roster, wraps), [now])
 
     def copy(self) -> Ledger:
@@ -81,8 +82,13 @@ class Ledger:
         twin = copy.copy(self)
         twin.entries, twin.wraps, twin.accepted = self.entries.copy(), self.wraps.copy(), self.accepted.copy()
         twin.log, twin.sent, twin.refused = self.log.copy(), self.sent.copy(), self.refused.copy()
+        twin.refused_up_to = self.refused_up_to.copy()
         twin.chunks = self.chunks.copy()
         return twin
+
+    def become(self, other: Ledger) -> None:
+        """Be what another state of this account is."""
+        vars(self).update(vars(other.copy()))
 
     def until(self, *, position: int | None = None, entry: int | None = None) -> Ledger:
         """The account as it was up to a position and a roster entry (all, where None)."""
@@ -102,10 +108,18 @@ class Ledger:
 
     # The roster
 
-    def append_entry(self, expected: int, data: bytes, wraps: Sequence[bytes], now: int) -> bool:
-        """Take the entry that follows number `expected`; False where exactly it stands there already.
+    def append_entry(
+        self,
+        expected: int,
+        data: bytes,
+        wraps: Sequence[bytes],
+        now: int,
+        check: Callable[[Ledger, bytes, int], None] | None = None,
+    ) -> bool:
+        """Take the entry that follows number `expected`; False where exactly it stands there already. `check` is what else
+        an entry has to satisfy.
 
-        Raises `PeerError` or `ProblemError` (`roster-conflict`, `revoked`, `closed`, `pinned`).
+        Raises `PeerError` or `ProblemError` (`roster-conflict`, `revoked`, `closed`, `pinned`, `busy`).
         """
         if self.roster.number > expected and self.entries[expected + 1] == data:
             return False
@@ -117,12 +131,34 @@ class Ledger:
             self._check_dispute(roster.last.signer, now)
         # ROS-15: "A relay MUST accept a rotating entry only together with all its wraps."
         roster.check_wraps(list(wraps))
+        if check is not None:
+            check(self, data, now)
         self._pin(roster, now)
+        self._add(roster, data, wraps, now)
+        return True
+
+    def copy_entry(
+        self, data: bytes, wraps: Sequence[bytes | None], now: int, *, is_last: bool, may_lack: bool, up_to: int | None
+    ) -> None:
+        """Take the next entry from a copy (§11.4). Of those before the last, wraps may be lost, and with `may_lack` the end
+        of a pinned feed, or that it ended there; disputes by entries beyond number `up_to` do not count. Raises as
+        `append_entry` does."""
+        roster = self._judge_entry(data)
+        roster.check_wraps(list(wraps), all_of_them=is_last)
+        if up_to is not None:
+            # A dispute that the copies bring along was over when its key signed behind it, as far as one can tell here.
+            self._check_dispute(roster.entry_signers[-1], now, up_to=up_to)
+        if may_lack and not is_last:
+            self._pin_copied(roster, now)
+        else:
+            self._pin(roster, now)
+        self._add(roster, data, wraps, now)
+
+    def _add(self, roster: Roster, data: bytes, wraps: Sequence[bytes | None], now: int) -> None:
         self.roster = roster
         self.entries.append(data)
         self.accepted.append(now)
         self.wraps += _wraps(roster, wraps)
-        return True
 
     def _judge_entry(self, data: bytes) -> Roster:
         try:
@@ -134,6 +170,18 @@ class Ledger:
             if self.roster.signing_key(signer) is None:
                 raise ProblemError("revoked") from None
             raise
+
+    def _pin_copied(self, roster: Roster, now: int) -> None:
+        """Discard what the feeds have beyond the last entry's pins, where something was lost."""
+        for removal in roster.last.removed if roster.last is not None else ():
+            feed = self.feed_of(removal.device)
+            if removal.seq > len(feed):
+                continue
+            # VIE-09: "… and the relay erases what the feed has beyond such a pin, and another header at its seq."
+            same = removal.seq == 0 or feed[removal.seq - 1].header_id == removal.header_id
+            end = removal.seq if same else removal.seq - 1
+            self.log = [stored for stored in self.log if stored.device != removal.device or stored.seq <= end]
+            self.chunks.cut({removal.device: end}, now)
 
     def _pin(self, roster: Roster, now: int) -> None:
         """Hold the last entry's pins against the feeds, and discard what it says to discard."""
@@ -153,8 +201,9 @@ class Ledger:
     def signer_key(self, signer: Signer, now: int) -> bytes:
         """The public key of one who may sign now. Raises `ProblemError` (`closed`, `revoked`)."""
         # §5.4: "A `close` by a key while an older one has its right takes effect on the relay after 30 days, unless that
-        # one reclaims."
-        if self.roster.is_closed and (self.roster.close_is_final or now - self.accepted[-1] >= CLOSING_MS):
+        # one reclaims; from then on it answers `closed` to all but such an older key, whose reclaim it takes at any time."
+        is_over = self.roster.is_closed and (self.roster.close_is_final or now - self.accepted[-1] >= CLOSING_MS)
+        if is_over and not self.roster.may_reopen(signer):
             raise ProblemError("closed")
         key = self.roster.signing_key(signer)
         if key is None:
@@ -162,11 +211,13 @@ class Ledger:
         self._check_dispute(signer, now)
         return key
 
-    def _check_dispute(self, signer: Signer, now: int) -> None:
+    def _check_dispute(self, signer: Signer, now: int, *, up_to: int | None = None) -> None:
         # ROS-19: "A relay MUST refuse entries, challenges and tokens of a disputed recovery key, with the code `disputed`,
         # for 7 days after it took the entry that disputed it."
         disputed_at = self.roster.dispute(signer.number) if signer.is_recovery else None
-        if disputed_at is not None and now - self.accepted[disputed_at] < DISPUTE_MS:
+        if disputed_at is None or (up_to is not None and disputed_at > up_to):
+            return
+        if now - self.accepted[disputed_at] < DISPUTE_MS:
             raise ProblemError("disputed")
 
     def wraps_for(self, signer: Signer) -> list[Wrap]:
@@ -179,6 +230,14 @@ class Ledger:
 
     def feed_of(self, device: int) -> list[Stored]:
         return [stored for stored in self.log if stored.device == device]
+
+    def feed_head(self, device: int) -> Feed:
+        """A feed as far as it is stored, as the next header is judged against it."""
+        feed = self.feed_of(device)
+        if not feed:
+            return Feed(DeviceId(device), NO_SEQ, NO_ID)
+        last = feed[-1]
+        return Feed(DeviceId(device), Seq(last.seq), last.header_id, last.roster)
 
     def at(self, device: int, seq: int) -> Stored | None:
         return next((stored for stored in self.log if (stored.device, stored.seq) == (device, seq)), None)
@@ -220,20 +279,34 @@ class Ledger:
             if known.header_id != verified.id:
                 raise ProblemError("fork")
             return known, False
-        feed = self.feed_of(device)
         try:
-            self._judge_segment(verified, feed[-1] if feed else None, summary, body)
+            self._judge_segment(verified, summary, body)
         except StaleError:
             self._keep(verified, summary, body)
             self.refused.add(verified.id)
+            self.refused_up_to[device] = self.roster.number
             raise
+        return self.store(verified, summary or b"", body or b"", chunks, missing_ok=missing_ok), True
+
+    def store(
+        self,
+        verified: VerifiedHeader,
+        summary: bytes,
+        body: bytes,
+        chunks: Sequence[bytes] = (),
+        *,
+        missing_ok: bool = False,
+    ) -> Stored:
+        """Put a segment that was judged behind all others. Raises `PeerError` for ids of chunks that its header does not
+        bind, and `MissingChunksError`."""
+        said = verified.header
         check_chunks(said, chunks)
-        self.chunks.stamp(device, int(said.seq), chunks, missing_ok=missing_ok)
-        place = (self.position + 1, device, int(said.seq), verified.id, said.roster)
-        stored = Stored(*place, header, summary or b"", body or b"")
+        self.chunks.stamp(int(said.device), int(said.seq), chunks, missing_ok=missing_ok)
+        place = (self.position + 1, int(said.device), int(said.seq), verified.id, said.roster)
+        stored = Stored(*place, verified.data, summary, body)
         self.log.append(stored)
         self.position = stored.position
-        return stored, True
+        return stored
 
     def keep(self, device: int, header: bytes, summary: bytes | None, body: bytes | None) -> None:
         """Keep what was sent without storing it. Raises `PeerError` for what its device did not sign."""
@@ -246,9 +319,7 @@ class Ledger:
         if verified.id not in self.sent or body is not None:
             self.sent[verified.id] = stored
 
-    def _judge_segment(
-        self, verified: VerifiedHeader, last: Stored | None, summary: bytes | None, body: bytes | None
-    ) -> None:
+    def _judge_segment(self, verified: VerifiedHeader, summary: bytes | None, body: bytes | None) -> None:
         said, roster = verified.header, self.roster
         if said.roster > roster.number:
             raise ProblemError("roster-conflict")
@@ -257,9 +328,7 @@ class Ledger:
         # head at that moment."
         if said.epoch != roster.epoch and said.roster < roster.number:
             raise StaleError(verified)
-        head = Feed(DeviceId(said.device), NO_SEQ, NO_ID)
-        if last is not None:
-            head = replace(head, seq=Seq(last.seq), head=last.header_id, roster=last.roster)
+        head = self.feed_head(said.device)
         if said.seq != head.seq + 1 or said.previous != head.head:
             raise ProblemError("gap")
         head.check_link(said, roster)
@@ -276,9 +345,8 @@ class StaleError(ProblemError):
         self.verified = verified
 
 
-def _wraps(roster: Roster, wraps: Sequence[bytes]) -> list[Wrap]:
+def _wraps(roster: Roster, wraps: Sequence[bytes | None]) -> list[Wrap]:
     if not wraps:
         return []
-    return [
-        Wrap(roster.number, recipient, wrap) for (recipient, _), wrap in zip(roster.recipients(), wraps, strict=True)
-    ]
+    recipients = [recipient for recipient, _ in roster.recipients()]
+    return [Wrap(roster.number, to, wrap) for to, wrap in zip(recipients, wraps, strict=True) if wrap is not None]

@@ -15,7 +15,7 @@ from sealkeep_protocol.types import AccountId
 Route: TypeAlias = str  # one of `ROUTES`
 ROUTES: Final[tuple[Route, ...]] = (
     "info", "health", "create", "roster", "enter", "wraps", "challenge", "token", "append", "changes", "feed", "heads",
-    "mailbox-make", "mailbox-put", "mailbox-get", "mailbox-end",
+    "copy", "copy-roster", "mailbox-make", "mailbox-put", "mailbox-get", "mailbox-end",
     "claim", "chunk-put", "chunk-get", "chunks-of", "prove",
 )  # fmt: skip
 
@@ -24,6 +24,8 @@ _ACCOUNT: Final = "/v1/accounts/(?P<account>[0-9a-f]{64})"
 _FEED: Final = f"{_ACCOUNT}/feeds/(?P<device>[1-9][0-9]{{0,17}})"
 _ROUTED: Final[dict[str, dict[str, Route]]] = {
     f"{_ACCOUNT}/segments": {"POST": "append"},
+    f"{_ACCOUNT}/copies": {"POST": "copy"},
+    f"{_ACCOUNT}/copies/roster": {"POST": "copy-roster"},
     f"{_ACCOUNT}/changes": {"GET": "changes"},
     f"{_ACCOUNT}/heads": {"GET": "heads"},
     _FEED: {"GET": "feed"},

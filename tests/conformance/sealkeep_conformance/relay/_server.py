@@ -14,10 +14,11 @@ from aiohttp import web
 
 from sealkeep_conformance.relay._control import Control
 from sealkeep_conformance.relay._honest import Honest, Limits
-from sealkeep_conformance.relay._hostile import Asked, Hostile, Scope, Snapshot
+from sealkeep_conformance.relay._hostile import Hostile, Snapshot
 from sealkeep_conformance.relay._http import Handler
 from sealkeep_conformance.relay._ledger import Ledger
 from sealkeep_conformance.relay._question import Route
+from sealkeep_conformance.relay._scope import Asked, Scope
 from sealkeep_conformance.relay.faults import Fault
 from sealkeep_protocol.types import AccountId
 
@@ -135,12 +136,16 @@ class HostileRelay:
         return self._hostile.honest.accounts
 
     def snapshot(self) -> Snapshot:
-        """All accounts as they are now."""
+        """All that is stored as it is now."""
         return self._hostile.snapshot()
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Be honest, with these accounts and an empty log."""
+        """Be honest, with what there was at a snapshot and an empty log; nobody can tell that time has gone back."""
         self._hostile.restore(snapshot)
+
+    def put_back(self, backup: Snapshot) -> None:
+        """Be restored from a backup, as an operator does who tells the devices so (spec §11.5)."""
+        self._hostile.put_back(backup)
 
     def edit(self, change: Callable[[dict[AccountId, Ledger]], object]) -> None:
         """Change what is stored, as whoever owns the disk can."""

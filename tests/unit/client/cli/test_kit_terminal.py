@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import io
+import os
+import stat
+import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
 
 import click
 import pytest
 
 from sealkeep_client.cli import _kit_terminal
+from sealkeep_client.cli._asking import read_line, unseen
 from sealkeep_client.cli._kit_terminal import choose_two, confirm_kit, type_kit
+from sealkeep_client.cli._new_kit import read_kit_file
+from sealkeep_client.kit import write_kit
 from sealkeep_client.kit._rows import rows
 from sealkeep_protocol.errors import UsageError
 from support.kits import FIRST_KIT, KIT
+from support.terminal import Terminal
 
 GROUPS = rows(FIRST_KIT)[0].parts
 
@@ -25,9 +34,11 @@ class Person:
         self._answers = list(answers)
         monkeypatch.setattr(_kit_terminal, "_is_asked", lambda: True)
         monkeypatch.setattr(_kit_terminal, "_ask", self._answer)
+        monkeypatch.setattr(_kit_terminal, "unseen", nullcontext)
 
-    def _answer(self, question: str) -> str:
+    def _answer(self, question: str, *, hidden: bool) -> str:
         self.asked.append(question)
+        assert hidden == question.startswith("Code")
         answer = self._answers.pop(0)
         if answer is None:
             raise click.Abort
@@ -102,3 +113,55 @@ def test_nothing_is_asked_where_nobody_answers(
         with pytest.raises(UsageError, match="no kit: give its file with --kit FILE, or run this on a terminal"):
             type_kit()
     assert capsys.readouterr() == ("", "")
+
+
+_TYPE = """
+from sealkeep_client.cli._kit_terminal import type_kit
+print("account", type_kit().account.hex())
+input()
+"""
+
+
+def test_the_code_does_not_stay_on_the_terminal() -> None:
+    """Typed, or pasted in several lines at once; what is no secret is shown as ever, and so is all that comes after."""
+    lines = [" ".join(row.parts) for row in rows(FIRST_KIT)]
+    with Terminal([sys.executable, "-c", _TYPE], dict(os.environ)) as person:
+        person.wait_for("Code, group 1 of 8: ")
+        person.type(f"{GROUPS[0]}\n{GROUPS[1]}\n{'8' * 8}\n")
+        person.wait_for("group 3 of Code: it is mistyped")
+        person.type(f"{' '.join(GROUPS[2:])}\n")
+        person.wait_for("Relay.*: ")
+        for line in [*lines[1:4], "", "", *lines[4:]]:
+            person.type(f"{line}\n")
+        person.wait_for(f"account {FIRST_KIT.account.hex()}")
+        person.type("seen\n")
+        assert person.end() == 0
+        assert not any(group in person.screen for group in GROUPS)
+        assert FIRST_KIT.relay in person.screen
+        assert "seen" in person.screen
+
+
+def test_a_terminal_that_cannot_hide_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "typed").write_text("one\ntwo\n")
+    with (tmp_path / "typed").open() as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        with unseen():
+            assert read_line("Code", hidden=True) == "one"
+        assert read_line("Code") == "two"
+        with pytest.raises(click.Abort):
+            read_line("Code")
+    assert "this terminal shows what you type: clear it afterwards" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o640, 0o604, 0o666])
+def test_a_kit_that_others_can_read_is_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: int) -> None:
+    path = tmp_path / "my kit.txt"
+    write_kit(path, KIT)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.chmod(mode)
+    assert read_kit_file(path) == KIT
+    said = capsys.readouterr().err
+    assert ("can be read by others" in said) == bool(mode & 0o077)
+    assert mode & 0o077 == 0 or f"chmod 600 '{path}'" in said

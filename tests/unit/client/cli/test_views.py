@@ -99,13 +99,18 @@ def test_a_repair(monkeypatch: pytest.MonkeyPatch, report: RepairReport, said: s
 def test_a_repair_that_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
     """VIE-10: what is still missing is told, and the error stays."""
     rollback = HistoryError("rollback", "the relay shows less", device=1, seq=9)
-    vault = Stub(repair=RepairReport(0, 1, (Lost(1, 3, 3), Lost(2, 4, 6))), sync=rollback)
+    vault = Stub(repair=RepairReport(0, 1, (Lost(1, 3, 3), Lost(2, 4, 6, removed=True))), sync=rollback)
     result = invoke(monkeypatch, vault, _views.repair_command)
     assert "Not here either: of device 1, segment 3. Run `sealkeep repair` on your other devices." in result.output
     assert "of device 2, segments 4 to 6." in result.output
+    assert result.output.count("was removed") == 1
+    assert "`sealkeep remove 2 --discard-after 3 --with KIT`" in result.output
     assert result.exception is rollback
     said = invoke(monkeypatch, vault, _views.repair_command, "--json").output
-    assert json.loads(said)["missing"] == [{"device": 1, "first": 3, "last": 3}, {"device": 2, "first": 4, "last": 6}]
+    assert json.loads(said)["missing"] == [
+        {"device": 1, "first": 3, "last": 3, "removed": False},
+        {"device": 2, "first": 4, "last": 6, "removed": True},
+    ]
     other = Stub(repair=RepairReport(0, 0, ()), sync=rollback)
     assert invoke(monkeypatch, other, _views.repair_command).output == ""
 

@@ -423,17 +423,3 @@ def test_an_entry_that_was_on_its_way_comes_late(world: World) -> None:
     relay.before(AppendEntry, lambda action: relay.before(AppendEntry, comes_late))
     assert phone.change(Change(new_kit=True)) == Changed(3, new_kit=True)
     assert (made.roster.number, len(phone.new_kits)) == (3, 1)
-
-
-@pytest.mark.xfail(strict=True, reason="a removed device cannot be given up any more (ROS-03): nothing ends the fork")
-def test_a_contradiction_that_an_accomplice_pins(world: World) -> None:
-    """P7: a hostile device pins another one's false header, without discard-after; the account has to get over that."""
-    made, relay, phone, _ = world
-    phone.sync()
-    false_view(made, relay)
-    last = relay.log[-1].segment
-    made.remove(Removal(2, last.seq, last.header_id, False), by=device(3))
-    with refused(HistoryError, "fork", device=2, seq=last.seq):
-        phone.sync()
-    phone.change(Change(removed=frozenset({2, 3}), discard=MappingProxyType({2: None, 3: None}), by=made.recovery(0)))
-    phone.sync()

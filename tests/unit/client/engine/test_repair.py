@@ -20,7 +20,7 @@ from sealkeep_client.engine import (
     Repaired,
     Session,
 )
-from sealkeep_protocol.errors import HistoryError, MalformedError
+from sealkeep_protocol.errors import HistoryError, MalformedError, RefusedError
 from sealkeep_protocol.segments import Head, SealedSegment
 from sealkeep_protocol.types import DeviceId, ObjectId, Seq
 from support.accounts import TIME, MadeAccount, MadeRelay, flipped, refused
@@ -28,7 +28,7 @@ from support.memory_relay import Device, MemoryRelay, heads
 
 OTHER = ObjectId(bytes(32))
 
-Answer = Callable[[Copy], Appended]
+Answer = Callable[[Copy], Appended | RefusedError]  # an error: the relay refuses so
 
 
 class World(NamedTuple):
@@ -61,7 +61,7 @@ class World(NamedTuple):
         said: object = None
         try:
             while True:
-                action = steps.send(said)
+                action = steps.throw(said) if isinstance(said, RefusedError) else steps.send(said)
                 match action:
                     case LoadKept():
                         said = PendingSegment(self.made.segments[action.device][action.seq - 1])
@@ -138,3 +138,12 @@ def test_a_copy_is_answered_with_receipts(world: World) -> None:
         world.repair(lambda action: Appended(0, ()))
     with refused(MalformedError, "malformed"):
         world.repair(lambda action: Appended(0, tuple(world.copied(action) * 2)))
+
+
+@pytest.mark.parametrize("code", ["revoked", "closed", "not-found"])
+def test_a_relay_that_denies_the_account_in_a_repair_is_not_believed(world: World, code: str) -> None:
+    """REL-13: nor is one that refuses for the account's own reasons taken for one that lost something."""
+    with refused(HistoryError, "rollback"):
+        world.repair(lambda action: RefusedError(code, "so it says", status=403))
+    with pytest.raises(RefusedError, match="too many"):
+        world.repair(lambda action: RefusedError("busy", "too many", status=429))

@@ -11,7 +11,7 @@ import pytest
 
 from sealkeep_client.kit import RecoveryKit
 from sealkeep_client.transport import HttpRelay
-from sealkeep_client.vault import RosterChange, SyncVault, Text, Vault
+from sealkeep_client.vault import Closing, RosterChange, SyncVault, Text, Vault
 from sealkeep_protocol.errors import AuthenticationError, HistoryError, RefusedError, UsageError
 from sealkeep_protocol.types import ObjectId, Seq
 
@@ -385,8 +385,8 @@ async def test_closing(person: Person, three: tuple[Vault, Vault, Vault]) -> Non
     phone, _, _ = three
     kits: list[RecoveryKit] = []
     await phone.replace_kit(on_kit=kits.append)
-    assert await Vault.close_account(kits[0]) == 30
-    assert await Vault.close_account(kits[0]) == 30
+    assert await Vault.close_account(kits[0], now=lambda: THEN) == Closing(30)
+    assert await Vault.close_account(kits[0]) == Closing(30, before=True, at=THEN)
     await write(phone, "still taken")
     await phone.sync()
     with pytest.raises(UsageError, match="account is closed"):
@@ -404,7 +404,7 @@ async def test_closing(person: Person, three: tuple[Vault, Vault, Vault]) -> Non
     person.keep(fresh)
     await fresh.sync()
     assert await texts(fresh) == ["of the laptop", "of the phone", "of the tablet"]
-    assert await Vault.close_account(kits[1]) == 0
+    assert await Vault.close_account(kits[1]) == Closing(0)
     with pytest.raises(RefusedError) as caught:
         await fresh.sync()
     assert caught.value.code == "closed"

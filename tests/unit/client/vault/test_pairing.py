@@ -39,7 +39,9 @@ DEADLINE = 30
 
 @pytest.fixture
 async def relay(tmp_path: Path) -> AsyncIterator[Listening]:
-    async with running(tmp_path / "relay", "127.0.0.1", 0, Settings(mailbox_tries=1000)) as listening:
+    async with running(
+        tmp_path / "relay", "127.0.0.1", 0, Settings(mailbox_tries=1000, mailbox_network_tries=1000)
+    ) as listening:
         yield listening
 
 

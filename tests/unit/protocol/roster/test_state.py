@@ -255,6 +255,132 @@ def test_removals_ascend_and_name_each_device_once(account: MadeAccount) -> None
     account.append(account.forge(altered(change(account, remove=[2, 3]), removed=(two, three)), device(1)))
 
 
+# --- ROS-23: pins that are lowered -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pinned(account: MadeAccount) -> MadeAccount:
+    """Device 2 has written three segments and is removed by device 1; the first kit ranks above another one."""
+    for _ in range(3):
+        account.seal(2)
+    account.replace_kit(by=device(1))
+    account.remove(2, by=device(1))
+    return account
+
+
+def lowered(account: MadeAccount, seq: int, *, discard_after: bool = True) -> Removal:
+    """The removal of device 2 with this pin."""
+    return Removal(2, seq, account.segments[2][seq - 1].header_id if seq else b"", discard_after)
+
+
+@pytest.mark.parametrize("seq", [0, 1, 2])
+def test_the_highest_kit_lowers_a_pin(pinned: MadeAccount, seq: int) -> None:
+    """ROS-03, ROS-23: and nothing else changes; again and again, down to nothing."""
+    before = pinned.roster
+    pinned.change(kit(0), remove=[lowered(pinned, seq)])
+    after = pinned.roster
+    assert after.devices[2] == replace(before.devices[2], removal=lowered(pinned, seq))
+    assert after.active_devices == before.active_devices
+    assert after.recovery_keys == before.recovery_keys
+    assert len(pinned.entry().digests) == 1 + len(before.active_devices)
+    for lower in range(seq - 1, -1, -1):
+        pinned.change(kit(0), remove=[lowered(pinned, lower)])
+    assert pinned.roster.devices[2].removal == lowered(pinned, 0)
+    assert [pinned.roster.devices[2].was_active_at(n) for n in range(5)] == [
+        before.devices[2].was_active_at(n) for n in range(5)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seq", "discard_after", "by"),
+    [
+        (2, True, device(1)),  # a device
+        (2, True, kit(1)),  # a kit above which one ranks
+        (2, False, kit(0)),  # not with discard-after
+        (3, False, kit(0)),  # the pin that it has, as it is
+    ],
+)
+def test_what_lowers_no_pin(pinned: MadeAccount, seq: int, discard_after: bool, by: Signer) -> None:
+    """ROS-23"""
+    good = pinned.compose(kit(0), remove=[lowered(pinned, 2)]).roster.last
+    assert good is not None
+    pin = lowered(pinned, seq, discard_after=discard_after)
+    refuse(pinned, altered(good, signer=by, removed=(pin,)), by)
+
+
+def test_the_same_pin_may_say_discard_after(pinned: MadeAccount) -> None:
+    """ROS-23: it ends what a wrong pin holds up, and gives up nothing that the pin vouches for; once, and only this one."""
+    same = lowered(pinned, 3)
+    good = pinned.compose(kit(0), remove=[same]).roster.last
+    assert good is not None
+    refuse(pinned, altered(good, removed=(Removal(2, 3, bytes(32), True),)), kit(0))
+    pinned.change(kit(0), remove=[same])
+    assert pinned.roster.devices[2].removal == same
+    again = pinned.compose(kit(0), remove=[lowered(pinned, 2)]).roster.last
+    assert again is not None
+    refuse(pinned, altered(again, removed=(same,)), kit(0))
+
+
+def test_a_pin_never_rises(pinned: MadeAccount) -> None:
+    """ROS-23: what was given up does not come back, whether the pin said discard-after or not; once an entry."""
+    good = pinned.compose(kit(0), remove=[lowered(pinned, 1)]).roster.last
+    assert good is not None
+    two, one = lowered(pinned, 2), lowered(pinned, 1)
+    for removed in ((Removal(2, 4, bytes(32), True),), (two, one), (two, two)):
+        refuse(pinned, altered(good, removed=removed), kit(0))
+    pinned.change(kit(0), remove=[one])
+    good = pinned.compose(kit(0), remove=[lowered(pinned, 0)]).roster.last
+    assert good is not None
+    for again in (one, two, lowered(pinned, 3)):
+        refuse(pinned, altered(good, removed=(again,)), kit(0))
+
+
+def test_a_kit_that_was_ended_lowers_no_pin(pinned: MadeAccount) -> None:
+    """ROS-02, ROS-23"""
+    good = pinned.compose(kit(0), remove=[lowered(pinned, 1)]).roster.last
+    assert good is not None
+    pinned.change(kit(0), new_kit=True)
+    following = altered(good, number=pinned.roster.number + 1, previous=pinned.roster.head)
+    refuse(pinned, following, kit(0))
+
+
+def test_a_lowered_pin_settles_no_right_anew(account: MadeAccount) -> None:
+    """§5.4, ROS-16: they were settled when the device was removed; a kit that stems from it keeps what it has."""
+    account.replace_kit(by=device(2))
+    account.change(kit(1), new_kit=True)  # stems from device 2, whose kit was outranked
+    account.seal(2)
+    account.seal(2)
+    account.remove(2, by=device(1), new_kit=True)
+    account.change(kit(2), new_kit=True)  # disputed, and current once its time is over
+    assert account.roster.current_recovery_key.device == 2
+    before = account.roster.recovery_keys
+    account.change(kit(0), remove=[lowered(account, 1)])
+    assert account.roster.recovery_keys == before
+
+
+def test_a_reclaim_lowers_pins_too(pinned: MadeAccount) -> None:
+    """ROS-11, ROS-23: beyond every active device; under the same conditions."""
+    pins = [pinned.pin(1), lowered(pinned, 1), pinned.pin(3)]
+    good = pinned.compose(kit(0), add=1, remove=pins, new_kit=True, reclaim=True).roster.last
+    assert good is not None
+    for wrong in (lowered(pinned, 3, discard_after=False), lowered(pinned, 1, discard_after=False)):
+        refuse(pinned, altered(good, removed=(pins[0], wrong, pins[2])), kit(0))
+    refuse(pinned, altered(good, signer=kit(1)), kit(1))
+    for left_out in (0, 2):
+        refuse(pinned, altered(good, removed=tuple(pin for n, pin in enumerate(pins) if n != left_out)), kit(0))
+    pinned.append(pinned.forge(good, kit(0)))
+    assert pinned.roster.devices[2].removal == lowered(pinned, 1)
+    assert [item.number for item in pinned.roster.active_devices] == [4]
+
+
+def test_a_reclaim_where_nobody_is_left_may_lower_a_pin(pinned: MadeAccount) -> None:
+    """ROS-23"""
+    pinned.change(kit(0), remove=[1, 3], new_kit=True)
+    last = len(pinned.kits) - 1
+    pinned._take(pinned.compose(kit(last), add=1, remove=[lowered(pinned, 2)], new_kit=True, reclaim=True))
+    assert pinned.entry().removed == (lowered(pinned, 2),)
+
+
 # --- ROS-04: numbers and keys ----------------------------------------------------------------------------------------
 
 

@@ -47,6 +47,7 @@ from sealkeep_conformance.relay.faults._pages import (
     Strip,
     Swap,
 )
+from sealkeep_conformance.relay.faults._restored import Swallow, Words
 from sealkeep_conformance.relay.faults._statements import (
     AnotherAccount,
     AnotherIdentity,
@@ -110,10 +111,12 @@ __all__ = [
     "StaleRoster",
     "Status",
     "Strip",
+    "Swallow",
     "Swap",
     "Trailing",
     "Truncate",
     "Withhold",
+    "Words",
     "WrongChallenge",
     "WrongReceipt",
     "WrongWrap",

@@ -148,24 +148,22 @@ class WrongWrap(Fault):
 
 @fault
 class WrongReceipt(Fault):
-    """Answers an append with receipts that do not hold: `stranger` (another key's), `header` (for another header),
-    `account` (for another account), `kind` (a signed refusal instead), `spoilt`, `none`, `surplus`."""
+    """Answers an append, or copies, with receipts that do not hold: `stranger` (another key's), `header` (for another
+    header), `account` (for another account), `kind` (a signed refusal instead), `spoilt`, `none`, `surplus`."""
 
     how: str
-    routes = ("append",)
+    routes = ("append", "copy")
 
     def answer(self, scene: Scene, answer: Answer) -> Answer:
         ledger = scene.ledger
         if not isinstance(answer, Appended) or ledger is None:
             return answer
-        device = scene.question.signer.number if scene.question.signer else 0
-        mine = ledger.feed_of(device)[answer.last - len(answer.receipts) : answer.last]
         key, incarnation = scene.relay.key, scene.relay.incarnation
         made: list[bytes] = []
-        for stored, receipt in zip(mine, answer.receipts, strict=True):
+        for stored, receipt in zip(answer.taken, answer.receipts, strict=True):
             said = Receipt(stored.header_id, stored.position, incarnation)
             refusal = Refusal(
-                stored.header_id, DeviceId(device), Seq(stored.seq), 0, ledger.roster.entry_ids[0], incarnation
+                stored.header_id, DeviceId(stored.device), Seq(stored.seq), 0, ledger.roster.entry_ids[0], incarnation
             )
             wrong = {
                 "stranger": [said.sign(ledger.account, _STRANGER)],

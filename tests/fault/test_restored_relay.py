@@ -290,8 +290,8 @@ async def test_a_removed_device_that_wrote_on_meanwhile(world: World) -> None:
     late = await world.join("late")
     assert await converge(phone, late) == ["one", "two"]
     error = await refuses(tablet, tablet.sync)
-    assert "`sealkeep remove 2 --discard-after 1 --with KIT` on another of your devices" in explain(error).lines[-1]
-    assert (await phone.remove(2, discard={2: 1}, kit=world.kit)).lowered == ((2, "laptop"),)
+    assert "`sealkeep remove 2 --discard-after 2 --with KIT` on another of your devices" in explain(error).lines[-1]
+    assert (await phone.remove(2, discard={2: 2}, kit=world.kit)).lowered == ((2, "laptop"),)
     await say(tablet, "three")
     assert await texts(tablet) == ["not pinned", "one", "three", "two"]
     for vault in (phone, late):

@@ -90,7 +90,7 @@ async def test_a_genesis_that_breaks_a_rule_makes_no_account(client: RelayClient
         ([flipped, wraps], "signature"),
         ([entry, wraps[:1]], "malformed"),
         ([entry, [*wraps, wraps[0]]], "malformed"),
-        ([entry, [wraps[0], wraps[1][:-1] + b"!"]], "invalid"),
+        ([entry, [wraps[0], wraps[1][:-1] + bytes([wraps[1][-1] ^ 1])]], "invalid"),
         ([entry, [wraps[0], wraps[1][:-1]]], "invalid"),
         ([entry, wraps[::-1]], "invalid"),
         ([owner.change(take=False).entry, wraps], "invalid"),
@@ -269,7 +269,7 @@ async def test_what_lowers_no_pin(client: RelayClient, owner: Owner) -> None:
         (Signer.device(1), phone, (pin,)),
         (Signer.recovery(1), newer.signing, (pin,)),
         (Signer.recovery(0), first, (pin._replace(discard_after=False),)),
-        (Signer.recovery(0), first, (Removal(2, 3, segments[2].header_id, True),)),
+        (Signer.recovery(0), first, (Removal(2, 3, segments[1].header_id, True),)),
         (Signer.recovery(0), first, (Removal(2, 4, bytes(32), True),)),
         (Signer.recovery(0), first, (pin, pin)),
     ):

@@ -20,7 +20,7 @@ from sealkeep_protocol import cbor
 from sealkeep_protocol.files import MAX_CHUNK
 from sealkeep_protocol.primitives import sha256
 from support.relay import RelayProcess
-from support.relay_client import Author, Owner, RelayClient, item, new_keys
+from support.relay_client import Author, Owner, RelayClient, new_keys
 
 DEADLINE = 30
 
@@ -301,34 +301,3 @@ async def test_an_account_without_room(tmp_path: Path) -> None:
         answers = [await client.append(phone, phone.seal(260_000)) for _ in range(4)]
         assert [answer.code for answer in answers[:3]] == [None, None, None]
         assert answers[3].code == "quota"
-
-
-async def test_the_copy_route_takes_chunks_likewise(tmp_path: Path) -> None:
-    """FIL-14, FIL-15: whoever copies another's segment names exactly its chunks, and has put them."""
-    async with owned(tmp_path / "data") as (_, client, phone):
-        change = phone.owner.change(added=[new_keys()])
-        await client.change(phone.owner, change.entry, change.wraps, 0)
-        laptop = phone.owner.devices[2]
-        data = os.urandom(256)
-        chunk, gone = sha256(data), sha256(b"gone")
-        both = sorted([chunk, gone])
-        segments = [(phone.seal(chunks=[chunk]), [chunk]), (phone.seal(chunks=both), both)]
-
-        def copied(number: int, *, missing_ok: bool = False, ids: list[bytes] | None = None) -> bytes:
-            segment, used = segments[number]
-            parts = cbor.decode(item(segment, used if ids is None else ids, missing_ok=missing_ok), limit=1 << 20)
-            return cbor.encode([1, *parts])
-
-        async def copy(*items: bytes) -> object:
-            answer = await client.as_device(laptop, "POST", "copies", b"".join(items))
-            return answer.value[1] if answer.status == 200 else (answer.code, answer.problem.get("missing"))
-
-        assert await copy(copied(0)) == ("chunks-missing", [chunk.hex()])
-        for ids in ([], both):
-            assert await copy(copied(0, ids=ids, missing_ok=True)) == ("invalid", None)
-        await client.put(laptop, data)
-        assert await copy(copied(0), copied(1)) == 1
-        assert await copy(copied(0), copied(1, missing_ok=True)) == 2
-        named = await client.as_device(laptop, "GET", "feeds/1/2/chunks")
-        assert named.value == both
-        assert await copy(cbor.encode([1, segments[0][0].header])) == ("malformed", None)

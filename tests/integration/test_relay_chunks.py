@@ -300,6 +300,38 @@ async def test_the_ids_are_those_that_were_signed(client: RelayClient, device: A
     assert (await client.append_using(device, other, chunks)).code == "invalid"
 
 
+async def test_the_copy_route_takes_chunks_likewise(client: RelayClient, owner: Owner, device: Author) -> None:
+    """FIL-14, FIL-15: whoever copies another's segment names exactly its chunks, and has put them."""
+    change = owner.change(added=[new_keys()])
+    await client.change(owner, change.entry, change.wraps, 0)
+    laptop = owner.devices[2]
+    data = os.urandom(256)
+    chunk, gone = sha256(data), sha256(b"gone")
+    both = sorted([chunk, gone])
+    segments = [(device.seal(chunks=[chunk]), [chunk]), (device.seal(chunks=both), both)]
+
+    def copied(number: int, *, missing_ok: bool = False, ids: list[bytes] | None = None, tail: Any = ()) -> bytes:
+        segment, used = segments[number]
+        parts = cbor.decode(item(segment, used if ids is None else ids, missing_ok=missing_ok), limit=1 << 20)
+        return cbor.encode([1, *parts, *tail])
+
+    async def copy(*items: bytes) -> object:
+        answer = await client.as_device(laptop, "POST", "copies", b"".join(items))
+        return answer.value[1] if answer.status == 200 else (answer.code, answer.problem.get("missing"))
+
+    assert await copy(copied(0)) == ("chunks-missing", [chunk.hex()])
+    for ids in ([], both):
+        assert await copy(copied(0, ids=ids, missing_ok=True)) == ("invalid", None)
+    await client.put(laptop, data)
+    for tail in ([False], [1], [True, True]):
+        assert await copy(copied(0, tail=tail)) == ("malformed", None)
+    assert await copy(cbor.encode([1, segments[0][0].header])) == ("malformed", None)
+    assert await copy(copied(0), copied(1)) == 1
+    assert await copy(copied(0), copied(1, missing_ok=True)) == 2
+    named = await client.as_device(laptop, "GET", "feeds/1/2/chunks")
+    assert named.value == both
+
+
 @pytest.mark.parametrize(
     "tail",
     [

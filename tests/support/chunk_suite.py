@@ -12,6 +12,7 @@ from sealkeep_protocol.types import AccountId, DeviceId, Seq
 from sealkeep_server.stores import (
     ChunkId,
     ConflictError,
+    CopiedEntry,
     Entry,
     FullError,
     MissingChunksError,
@@ -186,8 +187,10 @@ class ChunkSuite:
         for device, seq in ((1, 3), (2, 1)):
             assert await store.chunks.named(one, DeviceId(device), Seq(seq)) is None
 
-    async def test_what_is_cut_off_loses_its_stamps(self, store: Store) -> None:
-        """FIL-13: what a segment named that is still stored stays; the rest goes a day after."""
+    @pytest.mark.parametrize("copied", [False, True])
+    async def test_what_is_cut_off_loses_its_stamps(self, store: Store, copied: bool) -> None:
+        """FIL-13: what a segment named that is still stored stays; the rest goes a day after. VIE-09: a copied pin cuts
+        likewise."""
         one = await made(store)
         kept, cut, both = (made_chunk(n) for n in range(3))
         for chunk in (kept, cut, both):
@@ -199,7 +202,12 @@ class ChunkSuite:
         assert segments[0].size == segment(1).size + 2 * 64
         pin = Pin(DeviceId(1), Seq(1), identifier(1), cut=True)
         removal = Entry(1, b"removal", NOW)
-        await store.append_entry(one, identifier(1), removal, [], [pin])
+        if copied:
+            last = CopiedEntry(identifier(2), Entry(2, b"rotation", NOW), [], [])
+            entries = [CopiedEntry(identifier(1), removal, [], [pin]), last]
+            await store.copy_entries(one, 0, entries, may_lack=True)
+        else:
+            await store.append_entry(one, identifier(1), removal, [], [pin])
         assert await used(store, one) == chunks + segments[0].size
         assert await store.chunks.named(one, DeviceId(1), Seq(2)) is None
         assert await sweep(store, NOW + DAY - 1) == 0
@@ -207,7 +215,8 @@ class ChunkSuite:
         assert await claim(store, one, kept, cut, both, now=NOW) == [1]
         assert await sweep(store, NOW + 100 * DAY) == 0
         # The feed goes on from its cut, and names chunks again.
-        assert await store.append(one, 1, after(segments[0]), [naming(2, both, tag=7)]) == 4
+        roster = 2 if copied else 1
+        assert await store.append(one, roster, after(segments[0]), [naming(2, both, tag=7)]) == 4
 
     # The sweep
 

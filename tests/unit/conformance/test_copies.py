@@ -9,6 +9,7 @@ import pytest
 
 from sealkeep_conformance.relay import HostileRelay, Limits, Snapshot
 from sealkeep_protocol import cbor
+from sealkeep_protocol.primitives import sha256
 from sealkeep_protocol.roster import Composed, Removal, Signer
 from sealkeep_protocol.statements import verify_receipt
 from support.relay_client import Owner, RelayClient, new_keys
@@ -105,14 +106,18 @@ async def test_a_pin_beyond_the_feed(relay: HostileRelay, client: RelayClient) -
 
 
 async def test_a_pin_that_the_feed_has_passed(relay: HostileRelay, client: RelayClient) -> None:
-    """VIE-09: where the store was restored, what lies beyond goes, and another header at the pin's place."""
+    """VIE-09: where the store was restored, what lies beyond goes, with its stamps (§12.4), and another header at the pin's
+    place."""
     owner = Owner()
     added = owner.change(added=[new_keys()])
     thief = owner.devices[2]
     await client.create(owner)
     await client.change(owner, added.entry, added.wraps, 0)
-    segments = [thief.seal() for _ in range(3)]
-    assert (await client.append(thief, *segments)).status == 200
+    data = b"chunk".ljust(256)
+    assert (await client.put(thief, data)).status == 201
+    segments = [thief.seal(chunks=[sha256(data)]) for _ in range(3)]
+    for segment in segments:
+        assert (await client.append_using(thief, segment, [sha256(data)])).status == 200
     backup = relay.snapshot()
     for pin, left in ((Removal(2, 2, segments[1].header_id, False), 2), (Removal(2, 2, bytes(32), False), 1)):
         removed = owner.change(removed=[pin], take=False)
@@ -123,6 +128,7 @@ async def test_a_pin_that_the_feed_has_passed(relay: HostileRelay, client: Relay
         owner.roster, owner.epochs = held, epochs
         heads = (await client.as_device(owner.device, "GET", "heads")).value
         assert heads[3] == [[2, left, segments[left - 1].header_id]]
+        assert len(relay.accounts[owner.account].chunks.stamps) == left
 
 
 async def test_copied_entries_count(client: RelayClient) -> None:

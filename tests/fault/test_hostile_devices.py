@@ -384,7 +384,7 @@ async def test_an_account_is_taken_back_from_one_who_contradicts(
 async def pinned_by_an_accomplice(scene: Scene) -> None:
     """The laptop contradicts what it was shown; the tablet is in league with it, removes it, and pins just that."""
     false = false_view(scene.account)
-    await scene.laptop._core.relay.append([(false.header, false.summary, false.body)])
+    await scene.laptop._core.relay.append([(false.header, false.summary, false.body, [])])
     account = scene.tablet._core.local.account
     composed = compose_change(
         account.roster,

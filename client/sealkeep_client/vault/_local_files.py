@@ -7,6 +7,7 @@ sealed: `BATCH` bytes of them at most.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from sealkeep_client.engine import Account, LoadStored, SealAgain, SealChunks, SealedChunks, StoredChunks
@@ -208,9 +209,18 @@ class LocalFiles:
             return content_order(one.record, verified=one.served, active=account.roster.devices[one.device].active)
 
         found: dict[bytes, KnownRecord] = {}
-        for one in sorted(self._store.records.of(root), key=order):
+        known = [_without_what_was_erased(account, one) for one in self._store.records.of(root)]
+        for one in sorted(known, key=order):
             found.setdefault(one.digest, one)
         return list(found.values())
+
+
+def _without_what_was_erased(account: Account, known: KnownRecord) -> KnownRecord:
+    """A record that a removal's pin cut off is proved no more: with its segment the relay let go of its stamps."""
+    # FIL-16: "A client MUST report `missing` or `digest` where the relay does not have, …, a chunk that the client has
+    # itself put, read or proved, that a stored segment named …"
+    removal = account.roster.devices[known.device].removal
+    return known if removal is None or known.seq <= removal.seq else replace(known, served=False)
 
 
 def _count(content: Content) -> int:

@@ -141,7 +141,7 @@ def _each(chunks: bytes) -> Iterator[ChunkId]:
 
 def cut(tx: Transaction, account: AccountId, device: DeviceId, seq: Seq, now: int) -> int:
     """Take the stamps of a feed's segments beyond a seq; returns how many there were."""
-    # §12.4: "What lies beyond a pin that says discard-after loses its stamps when it is erased."
+    # §12.4: "What is erased beyond a pin loses its stamps (§5.3, §11.4)."
     rows = tx.connection.execute(
         "DELETE FROM stamp WHERE account = ? AND device = ? AND seq > ? RETURNING chunk", (account, device, seq)
     ).fetchall()

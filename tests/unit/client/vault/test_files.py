@@ -187,6 +187,22 @@ async def test_a_relay_that_lost_a_file(person: Person, tmp_path: Path) -> None:
     assert len(await read(phone, record)) == MIB  # it is here
 
 
+async def test_a_file_that_was_given_up_with_its_device(person: Person, tmp_path: Path) -> None:
+    """FIL-16, ROS-12: no stored segment names it any more, so that the relay lost nothing."""
+    phone = await person.create()
+    laptop = await person.recover()
+    record = await laptop.append(
+        await laptop.conversation("telegram:user:1"), Draft(), files=[made(tmp_path, "a", MIB)]
+    )
+    await laptop.uploaded(record, timeout=30)
+    await phone.sync()
+    assert (await phone.verify(files=True)).files == 1
+    await phone.remove(2, discard={2: 0})
+    lose_chunks(person)
+    [(device, _)] = (await phone.verify()).unavailable
+    assert device == 2
+
+
 async def test_a_false_record_takes_no_file_away(person: Person, tmp_path: Path) -> None:
     """FIL-07, FIL-02: it is passed over, and told with its device and seq."""
     phone, path = await person.create(), made(tmp_path, "a", 700)

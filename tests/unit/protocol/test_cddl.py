@@ -805,7 +805,7 @@ async def test_every_message_of_client_and_relay(cddl: Cddl, tmp_path: Path, ent
             await client.info()
             await client.create_account(genesis.entry, genesis.wraps)
             client.use(Credentials(account, Signer.device(1), PHONE.signing, listening.identity))
-            await client.append([(sealed.header, sealed.summary, sealed.body)])
+            await client.append([(sealed.header, sealed.summary, sealed.body, [])])
             await client.append_roster(account, 0, entries.added.entry, entries.added.wraps)
             await client.append([(sealed.header,)])  # it is stored: its receipt again
             with pytest.raises(EpochStaleError) as refused:
@@ -814,7 +814,7 @@ async def test_every_message_of_client_and_relay(cddl: Cddl, tmp_path: Path, ent
             cddl.accept("refusal-core", core_of(refused.value.refusal))
             again = (genesis.entry, [*genesis.wraps[:1], None])
             await client.copy_roster(account, [again, (entries.added.entry, entries.added.wraps)])
-            await client.copy([(1, sealed.header, sealed.summary, sealed.body)])
+            await client.copy([(1, sealed.header, sealed.summary, sealed.body, [])])
             await client.roster(account, 0)
             await client.wraps()
             await client.heads()

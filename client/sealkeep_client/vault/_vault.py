@@ -167,7 +167,8 @@ class Vault:
         Where it is cut short, or fails, the same call goes on: with the same `unlock`, if it had come to sending anything.
         `relay` is where the account is now, if not where the kit says. With `remove_others` every other device is removed
         in the same step, and so are all younger kits; `on_kit` is for the new kit that takes the place of `kit`, as in
-        `remove`, and with `discard` what a device wrote is given up from where it does not hold.
+        `remove`, and with `discard` what a device wrote is given up from where it does not hold. Where an earlier call had
+        joined already, it stays at what that one did: look at `devices()`.
         """
         sources = Sources(now, entropy)
         line = HttpRelay(relay or kit.relay, now=time.monotonic)

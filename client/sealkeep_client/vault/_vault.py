@@ -484,7 +484,7 @@ class Vault:
         prepared: RecoveryKit | None = None,
         kit: RecoveryKit | None = None,
     ) -> MembershipChange:
-        """Make a new recovery kit: the old one reads nothing that is written from now on.
+        """Make a new recovery kit: the old one by itself opens nothing that is written from now on.
 
         Signed by this device, the old one can still remove all devices. Signed by the old `kit` itself it can not, and
         neither can younger ones. `on_kit` and `prepared` are as in `remove`.

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sealkeep_client import RecoveryKit, Text
+from sealkeep_protocol.errors import RefusedError
 from support.clients import Device
 from support.proxy import Proxy
 from support.relay import RelayProcess
@@ -108,6 +109,41 @@ async def test_a_recovery_that_is_stopped_once_it_has_joined(place: Place) -> No
     )
     assert "Received" in place.laptop.run("sync")
     assert await place.devices() == 2
+
+
+@pytest.mark.parametrize("taken", [False, True], ids=["not taken", "taken"])
+async def test_a_recovery_that_is_to_remove_others_after_one_that_was_not(place: Place, taken: bool) -> None:
+    """P7: it removes them, or says that it did not; never what is not so."""
+    place.interrupt(place.laptop, *place.recover(), at=ROSTER, taken=taken, by=signal.SIGKILL)
+    new_kit = place.base / "new.txt"
+    reclaim = (*place.recover(), "--remove-others", "--new-kit", str(new_kit))
+    if taken:
+        said = place.laptop.run(*reclaim, status=1)
+        assert "the other devices are still in the account" in said
+        assert "`sealkeep remove 1 --with KIT` removes them" in said
+        assert not new_kit.exists()
+        place.laptop.run("remove", "1", "--with", str(place.page), "--kit", str(new_kit))
+    else:
+        assert "All other devices are removed" in place.laptop.run(*reclaim)
+        assert new_kit.exists()
+    async with await opened(place.base / "phone") as phone:
+        with pytest.raises(RefusedError, match="removed from the account"):
+            await phone.sync()
+
+
+@pytest.mark.parametrize("taken", [False, True], ids=["not taken", "taken"])
+async def test_a_recovery_after_one_that_was_to_remove_others(place: Place, taken: bool) -> None:
+    """It removes nobody any more; where the earlier one has, it says so, and where the new kit is."""
+    new_kit = place.base / "new.txt"
+    reclaim = (*place.recover(), "--remove-others", "--new-kit", str(new_kit))
+    place.interrupt(place.laptop, *reclaim, at=ROSTER, taken=taken, by=signal.SIGKILL)
+    done = place.laptop.start(*place.recover())
+    out, err = done.communicate(timeout=60)
+    assert done.returncode == 0
+    assert "Restored 1 message in 1 chat." in out
+    assert ("all other devices are removed, and the recovery kit is replaced" in err) is taken
+    if not taken:
+        assert await place.devices() == 2
 
 
 async def test_an_init_that_is_stopped(place: Place) -> None:

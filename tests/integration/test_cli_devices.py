@@ -227,9 +227,10 @@ def test_kit_replace_and_verify(homes: Path, sealkeep: Sealkeep) -> None:
     assert (said.status, said.err) == (0, "")
     assert said.out.splitlines() == [
         f"The recovery kit is replaced. Your new one is {new}: print it, put it in a safe place, and delete the file.",
-        "Destroy the old one: it reads nothing that is written from now on.",
+        "Destroy the old one: by itself it opens nothing that is written from now on.",
         "What was written until now it can still open, for whoever has kept a copy of that: nobody can undo this.",
-        "It can also still remove your devices. Where others may have it, end it, with a further new one:"
+        "Whoever has it can also still join as a new device, which reads everything, and remove yours. Where others may"
+        " have it, end it, with a further new one:"
         " `sealkeep kit replace --with OLD --kit FILE`.",
     ]
     said = sealkeep(homes / "phone", "kit", "replace", "--kit", new)

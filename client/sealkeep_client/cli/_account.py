@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -173,6 +173,11 @@ def recover_command(
                 status = await vault.status()
                 there = [device for device in await vault.devices() if not device.this]
                 missing = await vault.missing_keys()
+                # What became of it, whatever this call asked for: an earlier one may have joined.
+                reclaimed = any(
+                    change.what == "reclaim" and change.added[0][0] == status.device
+                    for change in await vault.device_log()
+                )
                 if file is not None:
                     file.drop_other(await vault.kits())
         made = {
@@ -182,6 +187,7 @@ def recover_command(
             "relay": status.relay,
             "chats": status.conversations,
             "messages": status.messages,
+            "removed_others": reclaimed,
         }
         return made, summary, there, missing
 
@@ -205,6 +211,7 @@ def recover_command(
             )
         raise
     unreadable = [str(error) for error in summary.unreadable]
+    left_in = [device for device in there if device.active] if remove_others and not made["removed_others"] else []
     if as_json:
         print_json(
             {"type": "recover", **made, "name": name, "home": str(app.home), "unlock": unlock.method}
@@ -213,6 +220,7 @@ def recover_command(
             | {"kit": None if file is None or file.written is None else str(file.path)}
             | {"others": [device_json(device) for device in there]}
         )
+        _check_removed(left_in)
         return
     click.echo(f"Restored {count(made['messages'], 'message')} in {count(made['chats'], 'chat')}.")
     click.echo(f"Your vault is in {app.home}, {kept(unlock.method)}; it is device {made['device']} of the account.")
@@ -228,13 +236,24 @@ def recover_command(
         tell_new_kit(file, "All other devices are removed, and the recovery kit is replaced.")
         if confirm:
             confirm_kit(file.written)
-    elif file is not None:
+    elif made["removed_others"]:
         say(
             "all other devices are removed, and the recovery kit is replaced: the new one is where an earlier call wrote"
             " it; `sealkeep kit verify` tries it, and `sealkeep kit replace` makes another"
         )
-    elif any(device.active for device in there):
+    elif not remove_others and any(device.active for device in there):
         click.echo("\nIs one of them lost or stolen? `sealkeep remove NAME` takes it out.")
+    _check_removed(left_in)
+
+
+def _check_removed(left_in: Sequence[DeviceInfo]) -> None:
+    """Raises `ClickException` where devices that were to be removed are still there."""
+    if left_in:
+        numbers = " ".join(str(device.number) for device in left_in)
+        raise click.ClickException(
+            "the other devices are still in the account: an earlier call without --remove-others had joined it already;"
+            f" `sealkeep remove {numbers} --with KIT` removes them, with KIT the file of the recovery kit"
+        )
 
 
 def _goes_on_with_discard(error: PeerError | RefusedError) -> bool:

@@ -316,7 +316,7 @@ def _tell_of_change(change: MembershipChange, names: dict[int, str], file: KitFi
 def tell_new_kit(file: KitFile, why: str) -> None:
     """What to do with a kit that has just come into force."""
     click.echo(f"{why} Your new one is {bold(str(file.path))}: print it, put it in a safe place, and delete the file.")
-    click.echo("Destroy the old one: it reads nothing that is written from now on.")
+    click.echo("Destroy the old one: by itself it opens nothing that is written from now on.")
 
 
 @click.command()

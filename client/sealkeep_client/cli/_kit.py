@@ -115,10 +115,10 @@ def _shortcomings(report: KitReport) -> list[str]:
 @json_option
 @pass_app
 def replace_kit_command(app: App, new_kit: Path | None, old_kit: Path | None, confirm: bool, as_json: bool) -> None:
-    """Make a new recovery kit. The old one reads nothing that is written from then on.
+    """Make a new recovery kit. The old one by itself opens nothing that is written from then on.
 
-    Without --with, the old kit can still remove all your devices, so that a stolen device cannot shut you out: where
-    somebody else may have seen it, sign with it.
+    Without --with, the old kit keeps its right, so that a stolen device cannot shut you out: whoever has it can join as a
+    new device, which reads everything, and remove yours. Where somebody else may have seen it, sign with it.
     """
     file = KitFile(new_kit)
     old = None if old_kit is None else _read(old_kit)
@@ -139,7 +139,8 @@ def replace_kit_command(app: App, new_kit: Path | None, old_kit: Path | None, co
     )
     if old is None:
         click.echo(
-            "It can also still remove your devices. Where others may have it, end it, with a further new one:"
+            "Whoever has it can also still join as a new device, which reads everything, and remove yours. Where others may"
+            " have it, end it, with a further new one:"
             " `sealkeep kit replace --with OLD --kit FILE`."
         )
     if confirm and file.written is not None:

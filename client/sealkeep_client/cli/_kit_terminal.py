@@ -40,7 +40,7 @@ def confirm_kit(kit: RecoveryKit, choose: Choose = choose_two) -> bool:
     try:
         with unseen():
             for number in choose(range(1, GROUPS + 1)):
-                while not is_group(kit, number, _ask(f"Code, group {number}", hidden=True)):
+                while not is_group(kit, number, read_line(f"Code, group {number}", hidden=True)):
                     tries -= 1
                     if not tries:
                         _say_unconfirmed()
@@ -73,7 +73,7 @@ def type_kit() -> RecoveryKit:
             if not typing.is_secret:
                 hiding.close()
             try:
-                kit = typing.answer(_ask(typing.prompt, hidden=typing.is_secret))
+                kit = typing.answer(read_line(typing.prompt, hidden=typing.is_secret))
             except KitError as error:
                 say(str(error))
                 continue
@@ -87,7 +87,3 @@ def _say_unconfirmed() -> None:
 
 def _is_asked() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
-
-
-def _ask(question: str, *, hidden: bool) -> str:
-    return read_line(question, hidden=hidden)

@@ -3,7 +3,7 @@ first."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
@@ -17,7 +17,6 @@ from sealkeep_client.engine._session import Session
 from sealkeep_client.engine._state import Account
 from sealkeep_protocol.errors import HistoryError, PeerError, RefusedError, SealkeepError, TransportError, UsageError
 from sealkeep_protocol.keys import KeyRecord, PrivateKeys
-from sealkeep_protocol.primitives import SigningKey
 from sealkeep_protocol.roster import Composed, Removal, Roster, RosterDevice, Signer, compose_change
 
 REBASES: Final = 256  # entries of others in a row, before this device gives up: more than a relay takes of a thief
@@ -135,7 +134,7 @@ class Changing:
             # First what may stop this device from reading what else there is to pin.
             lowered = yield from self._pins_to_lower()
             if lowered:
-                sent.append(self._compose_lowering(lowered))
+                sent.append(self._sign(self._signer(), lowered))
             else:
                 done_already = self._done_already()
                 if done_already is not None:
@@ -234,35 +233,30 @@ class Changing:
             return self._account.signer
         return Signer.recovery(recovery_number(self._account.roster, self._change.by))
 
-    @property
-    def _key(self) -> SigningKey:
-        return self._account.keys.signing if self._change.by is None else self._change.by.signing
-
     def _compose(self, pins: list[Removal]) -> Steps[Composed]:
         roster, change = self._account.roster, self._change
         signer = self._signer()  # nobody is handed a new kit for a signer that may not sign
         if self._recovery is None and (change.new_kit or roster.needs_new_kit(pin.device for pin in pins)):
             self._recovery = yield NewKit(self._account)  # the last thing before the entry that puts it in force
-        return compose_change(
-            roster,
-            signer,
-            self._key,
-            list(self._account.epochs.values()),
-            random=self._random,
-            added=[(record, name) for record, name in change.added if _place(roster, record) is None],
-            removed=pins,
-            recovery=self._recovery,
-            time=self._time,
-        )
+        added = [(record, name) for record, name in change.added if _place(roster, record) is None]
+        return self._sign(signer, pins, added, self._recovery)
 
-    def _compose_lowering(self, pins: list[Removal]) -> Composed:
+    def _sign(
+        self,
+        signer: Signer,
+        pins: list[Removal],
+        added: Sequence[tuple[KeyRecord, str]] = (),
+        recovery: KeyRecord | None = None,
+    ) -> Composed:
         return compose_change(
             self._account.roster,
-            self._signer(),
-            self._key,
+            signer,
+            self._account.keys.signing if self._change.by is None else self._change.by.signing,
             list(self._account.epochs.values()),
             random=self._random,
+            added=added,
             removed=pins,
+            recovery=recovery,
             time=self._time,
         )
 

@@ -39,9 +39,9 @@ def lowered_pins(session: Session, discard: Mapping[int, int | None], signer: Si
         is_kept = pin.discard_after or (device in surveyed and session.account.feed(device).seq <= pin.seq)
         if end > pin.seq or (end == pin.seq and is_kept):
             continue
-        found = ids.get((device, end)) or session.lookup(device, end) if end else b""
-        if end == pin.seq:
-            found = pin.header_id
+        found: bytes | None = pin.header_id
+        if end < pin.seq:
+            found = ids.get((device, end)) or session.lookup(device, end) if end else b""
         if found is None:
             raise UsageError(f"this device has not read the feed of device {device} up to seq {end}")
         pins.append(Removal(device, end, found, True))

@@ -72,10 +72,9 @@ class Survey:
 
     def lowered(self, roster: Roster) -> list[Removal]:
         """What lowers the pins of devices that were removed before and whose feeds were not verified up to there."""
-        removed = [device for device in roster.devices.values() if device.removal is not None]
         return [
             Removal(device.number, *self.head(device.number), True)
-            for device in removed
+            for device in roster.devices.values()
             if device.removal is not None and self.head(device.number)[0] < device.removal.seq
         ]
 

@@ -15,7 +15,7 @@ from sealkeep_protocol.records import Contact, ContactKey, Conversation, Convers
 
 from ._fit import INT_MAX, INT_MIN, SHORT, bounded, bounded_entity, fitted, mark_fits, whole_pairs
 from ._json import JsonReader
-from ._model import BATCH, BATCH_CHARACTERS, Batch, Export, Problem
+from ._model import BATCH, Batch, Export, Problem
 from ._source import Source
 from ._telegram_entry import Chat, EntryError, MessageValues, columns_of, values_of
 
@@ -247,11 +247,12 @@ class _Walk:
         for scope, names in authors.items():
             for author, (name, newest) in names.items():
                 known = saved.get(author) if scope == self._scope else None
-                contact: Contact | None = _contact(ContactKey(APP, scope, author), name, newest, known)
-                if contact is not None and (known is not None or len(author) > _MAX_NAME):
+                contact: Contact | None
+                contact, reason = _contact(ContactKey(APP, scope, author), name, newest, known), None
+                if known is not None or len(author) > _MAX_NAME:  # others are short
                     contact, reason = bounded_entity(contact)
-                    if reason is not None:
-                        self._problem(None, f"a contact: {reason}")
+                if reason is not None:
+                    self._problem(None, f"a contact: {reason}")
                 if contact is not None:
                     self._batch.contacts.append(contact)
 
@@ -328,11 +329,7 @@ class _Walk:
             self._taken += 1
             if marks:
                 batch.marks += marks
-            if (
-                len(rows) + len(batch.marks) >= size
-                or len(batch.problems) >= size
-                or batch.characters >= BATCH_CHARACTERS
-            ):
+            if len(rows) + len(batch.marks) >= size or batch.is_full(size):
                 yield self._flush()
                 batch, rows = self._batch, self._rows
         conversation, reason = bounded_entity(_conversation(chat, head, is_left=is_left))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from sealkeep_client.engine import Survey, unlock_by_kit
+from sealkeep_client.engine import Survey, decode, unlock_by_kit
 from sealkeep_client.kit import RecoveryKit
 from sealkeep_client.store import Store, Unlock, is_held
 from sealkeep_client.transport import HttpRelay
@@ -26,7 +26,7 @@ from sealkeep_protocol import cbor
 from sealkeep_protocol.errors import HistoryError, RefusedError, StoreError, TransportError
 from sealkeep_protocol.keys import KeyRecord, PrivateKeys
 from sealkeep_protocol.primitives import KEY_SIZE
-from sealkeep_protocol.roster import Roster, RosterDevice, Signer, compose_change
+from sealkeep_protocol.roster import EntryType, Roster, RosterDevice, Signer, compose_change
 
 _STATE: Final = "joining"
 _PATIENCE: Final = (
@@ -51,6 +51,11 @@ class _Attempt:
     def follows(self, roster: Roster) -> bool:
         """Whether its place is the next one."""
         return tuple(self.after) == (roster.number, roster.head)
+
+    @property
+    def reclaims(self) -> bool:
+        """Whether it removes all other devices."""
+        return decode(self.entry).type is EntryType.RECLAIM
 
 
 class _Joining:
@@ -88,6 +93,13 @@ class _Joining:
             )
         record = KeyRecord(*recovery) if recovery else None
         return cls(signing, kem, store=store, recovery=record, attempt=_Attempt(*attempt))
+
+    def begin_anew(self, signing: bytes, kem: bytes) -> None:
+        """Take other keys, for an entry of another type: the one that was sent may still come to be taken, and must not
+        pass for the new one, nor be in its way."""
+        self._seeds = (signing, kem)
+        self.keys = PrivateKeys(signing, kem)
+        self.recovery = self.attempt = None
 
     def find(self, roster: Roster) -> RosterDevice | None:
         """This device in a roster; None where it has not joined."""
@@ -163,7 +175,8 @@ async def recover_home(
 ) -> Store:
     """Make a home for a new device of the kit's account: read the roster, open the keys with the kit, join, rotate.
 
-    Goes on with what an earlier call began at `home`. Raises peer errors where the relay shows another account or less
+    Goes on with what an earlier call began at `home`; where that one has joined already, with or without removing the
+    others, it stays at that. Raises peer errors where the relay shows another account or less
     than the kit has seen, `AuthenticationError` where the kit is not this account's, and `StoreError`.
     """
     holder = await KitHolder.at(relay, kit)
@@ -187,6 +200,9 @@ async def _join(
         # ROS-13: "… the loser gets `roster-conflict`, looks for its own entry first, otherwise rebases on the new head, …"
         if joining.find(roster) is None:
             attempt = joining.attempt
+            if attempt is not None and attempt.reclaims != entry.reclaims:
+                entry.begin_anew()
+                attempt = None
             if attempt is None or not attempt.follows(roster):
                 attempt = await entry.compose(entries, roster)
                 await joining.keep(thread, home, unlock, kit, attempt)
@@ -226,6 +242,15 @@ class _JoiningEntry:
         self._reclaiming = reclaiming
         self._survey = None if reclaiming is None else Survey(discard=reclaiming.discard)
         self.outrun = 0  # how often a device that is to be removed has written meanwhile
+
+    @property
+    def reclaims(self) -> bool:
+        """Whether it is to remove all other devices."""
+        return self._reclaiming is not None
+
+    def begin_anew(self) -> None:
+        """Let go of an entry of the other type, which an earlier call began with."""
+        self._joining.begin_anew(self._sources.random(KEY_SIZE), self._sources.random(KEY_SIZE))
 
     async def compose(self, entries: list[bytes], roster: Roster) -> _Attempt:
         """The entry that follows this roster. Raises what the relay does wrong, `RefusedError`, and what the person who

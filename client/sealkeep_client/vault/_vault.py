@@ -173,7 +173,8 @@ class Vault:
         Where it is cut short, or fails, the same call goes on: with the same `unlock`, if it had come to sending anything.
         `relay` is where the account is now, if not where the kit says. With `remove_others` every other device is removed
         in the same step, and so are all younger kits; `on_kit` is for the new kit that takes the place of `kit`, as in
-        `remove`, and with `discard` what a device wrote is given up from where it does not hold.
+        `remove`, and with `discard` what a device wrote is given up from where it does not hold. Where an earlier call had
+        joined already, it stays at what that one did: look at `devices()`.
         """
         sources = Sources(now, entropy)
         line = HttpRelay(relay or kit.relay, now=time.monotonic)
@@ -576,7 +577,7 @@ class Vault:
         prepared: RecoveryKit | None = None,
         kit: RecoveryKit | None = None,
     ) -> MembershipChange:
-        """Make a new recovery kit: the old one reads nothing that is written from now on.
+        """Make a new recovery kit: the old one by itself opens nothing that is written from now on.
 
         Signed by this device, the old one can still remove all devices. Signed by the old `kit` itself it can not, and
         neither can younger ones. `on_kit` and `prepared` are as in `remove`.

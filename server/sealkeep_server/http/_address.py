@@ -8,7 +8,7 @@ invented. `aiohttp_remotes` does the like as a middleware of `web.Application`, 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, Protocol, TypeAlias
 
@@ -66,11 +66,11 @@ def _nodes(value: str) -> list[str] | None:
         element = _ELEMENT.match(value, place)
         if element is None:
             return None
-        pairs: Mapping[str, str] = {}
+        pairs: dict[str, str] = {}
         for name, said in _ONE_PAIR.findall(element[0]):
             if name.lower() in pairs:  # RFC 7239 §4: each parameter once
                 return None
-            pairs = {**pairs, name.lower(): re.sub(r"\\(.)", r"\1", said[1:-1]) if said.startswith('"') else said}
+            pairs[name.lower()] = re.sub(r"\\(.)", r"\1", said[1:-1]) if said.startswith('"') else said
         nodes.append(pairs.get("for", ""))
         place = element.end()
         if place == len(value):

@@ -33,7 +33,7 @@ class Person:
         self.asked: list[str] = []
         self._answers = list(answers)
         monkeypatch.setattr(_kit_terminal, "_is_asked", lambda: True)
-        monkeypatch.setattr(_kit_terminal, "_ask", self._answer)
+        monkeypatch.setattr(_kit_terminal, "read_line", self._answer)
         monkeypatch.setattr(_kit_terminal, "unseen", nullcontext)
 
     def _answer(self, question: str, *, hidden: bool) -> str:

@@ -18,7 +18,8 @@ _ANYTHING: Final = (_ANY, _ANY)
 
 def shown_attachments(joined: Attachments, *, mixed: bool) -> Attachments:
     """What a view shows of the joined list of a message, in its order; `mixed`: it is a union, ordered by digests."""
-    if not joined or all(attachment.root is None for attachment in joined):  # nearly always
+    # §12.2: "A list that one source gave by itself is shown as it is; …"
+    if not joined or not mixed or all(attachment.root is None for attachment in joined):  # nearly always
         return joined
     covering = Covering(joined)
     shown: list[Attachment] = []
@@ -31,9 +32,9 @@ def shown_attachments(joined: Attachments, *, mixed: bool) -> Attachments:
         # §12.2: "… of those with a root that are alike in role, name (or both without) and root, only the one with the
         # smallest digest is shown." It is the first of a union.
         alike = attachment.role, attachment.name, attachment.root
-        if not mixed or alike not in seen:
+        if alike not in seen:
             shown.append(attachment)
-        seen.add(alike)
+            seen.add(alike)
     return tuple(shown) if len(shown) < len(joined) else joined
 
 
@@ -55,9 +56,9 @@ class Covering:
 
     def covers(self, attachment: Attachment) -> bool:
         """Whether one of the list that is stored stands for this one of it, which is not."""
-        # §12.2: "An attachment without a root is, in any list, not shown where any of the joined list with a root has its
-        # role and does not differ from it in a name or size that both say, if either they say one of these alike, or it is
-        # the only one of that role without a root."
+        # §12.2: "An attachment without a root is not shown where any of the union with a root has its role and does not
+        # differ from it in a name or size that both say, if either they say one of these alike, or it is the only one of
+        # that role without a root."
         name, size = attachment.name, attachment.size
         found = self._said.get(attachment.role, set())
         # What does not differ from a name: the same or none; from none: any.

@@ -203,8 +203,10 @@ class Media:
 
     def _with_piece(self, digest: bytes, whole: int) -> list[bytes]:
         """The contents of a state that have a piece."""
+        # The state is part of the statement: only so can the few damaged ones be found by their index.
         found = self._database.rows(
-            "SELECT root, hashes FROM media WHERE whole = ? AND instr(hashes, ?)", (whole, digest)
+            f"SELECT root, hashes FROM media WHERE whole = {whole:d} AND instr(hashes, ?)",  # noqa: S608
+            (digest,),
         )
         return [root for root, hashes in found if digest in _split(hashes)]
 

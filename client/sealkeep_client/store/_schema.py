@@ -38,6 +38,7 @@ CREATE TABLE media (
     n INTEGER PRIMARY KEY, root BLOB NOT NULL UNIQUE, size INTEGER NOT NULL, hashes BLOB NOT NULL,
     whole INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX media_damaged ON media (n) WHERE whole = 2;
 
 -- The pieces in files beside the database, by their hashes. `uses`: in how many whole contents; one without is in the
 -- cache, where the smallest `place` goes first. `name` is that of the file.
@@ -55,8 +56,7 @@ CREATE TABLE content_records (
 ) STRICT, WITHOUT ROWID;
 
 -- Contents on their way to the relay under an epoch: the ids of the chunks that are there, as far as it has come, and
--- the
--- content record, once all are. A row goes with the receipt of a segment that holds the record.
+-- the content record, once all are. A row goes with the receipt of a segment that holds the record.
 CREATE TABLE uploads (
     root BLOB PRIMARY KEY, epoch INTEGER NOT NULL, ids BLOB NOT NULL, record BLOB
 ) STRICT, WITHOUT ROWID;

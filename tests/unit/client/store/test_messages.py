@@ -159,7 +159,7 @@ def test_a_row_keeps_the_root_of_an_attachment(store: Store) -> None:
     message = replace(HELLO, attachments=attachments)
     store.put([message], upload=LIVE)
     assert upload(store) == [message]
-    assert shown_files(store) == attachments[:2]  # the row is its message alone, and is shown as any other
+    assert shown_files(store) == attachments
 
 
 def test_another_field_sends_the_message_again(store: Store) -> None:

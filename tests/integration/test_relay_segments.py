@@ -339,6 +339,14 @@ async def test_pages_are_bounded_and_end_with_a_trailer(client: RelayClient, rel
             assert read.summary == (None if parts == "headers" else segment.summary)
             assert read.body == (segment.body if parts == "bodies" else None)
         assert [read.device for read in got] == ([1] * 16 + [2] * 16) * 4
+    # REL-15: short bodies come with the summaries.
+    lengths = [len(segment.body) for segment in put]
+    short = sorted(lengths)[len(lengths) // 2]
+    some = await client.page(owner.device, 0, "summaries", f"&short={short}")
+    assert [read.body for read in some.segments] == [
+        segment.body if len(segment.body) <= short else None for segment in put[: len(some.segments)]
+    ]
+    assert {read.body is None for read in some.segments} == {True, False}
     size = len((await client.changes(owner.device)).body)
     assert 1_000_000 <= size <= 1_000_000 + 300_000
     page = Page.of(await client.as_device(owner.device, "GET", "feeds/2?from=3&parts=headers&limit=5"))
@@ -363,6 +371,7 @@ async def test_heads(client: RelayClient, relay: ServedRelay, device: Author) ->
 async def test_readers_ask_properly(client: RelayClient, relay: ServedRelay, device: Author) -> None:
     for query, code in (
         ("changes?after=x", "malformed"),
+        ("changes?parts=summaries&short=x", "malformed"),
         ("changes?parts=all", "malformed"),
         ("changes?limit=0", "malformed"),
         ("changes?limit=-1", "malformed"),

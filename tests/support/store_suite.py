@@ -330,6 +330,24 @@ class StoreSuite:
         assert heads is not None
         assert (heads.position, len(heads.feeds)) == (1, 1)
 
+    async def test_short_bodies_come_with_summaries(self, store: Store) -> None:
+        """REL-15: wherever the engine keeps them."""
+        one = await made(store)
+        sizes = [300, 4096, 4097, 300, 200_000]
+        await store.append(one, 0, start(), [segment(seq, b"b" * size) for seq, size in enumerate(sizes, 1)])
+
+        async def read(parts: Parts, short: int) -> list[int | None]:
+            run = await store.changes(one, 0, parts, limit=10, size=1 << 20, short=short)
+            return [None if s.body is None else len(s.body) for s in run.segments]
+
+        assert await read(Parts.SUMMARIES, 4096) == [300, 4096, None, 300, None]
+        assert await read(Parts.SUMMARIES, 0) == [None] * 5
+        assert await read(Parts.SUMMARIES, 1 << 40) == sizes
+        assert await read(Parts.HEADERS, 4096) == [None] * 5
+        assert await read(Parts.BODIES, 4096) == sizes
+        run = await store.changes(one, 0, Parts.SUMMARIES, limit=10, size=1 << 20, short=300)
+        assert [s.summary for s in run.segments] == [b"summary %d" % seq for seq in range(1, 6)]
+
     async def test_runs_are_bounded(self, store: Store) -> None:
         one = await made(store)
         await store.append(one, 0, start(), [segment(seq) for seq in range(1, 11)])

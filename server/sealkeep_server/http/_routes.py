@@ -245,6 +245,7 @@ class Routes:
                 _parts(request),
                 _limit(request),
                 None if incarnation is None else bytes.fromhex(incarnation),
+                short=_number(request, "short", 0),
             )
             return await _bodies.stream(request, self._settings, page, {})
 

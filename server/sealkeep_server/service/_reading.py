@@ -25,12 +25,12 @@ class PageLimits:
 
 
 def changes(
-    store: Store, account: AccountId, after: int, parts: Parts, limits: PageLimits
+    store: Store, account: AccountId, after: int, parts: Parts, limits: PageLimits, short: int
 ) -> AsyncIterator[list[bytes]]:
     """A page in the order of positions: encoded items, some at a time, the trailer last. Raises `StoreError`."""
 
     async def ask(cursor: int, items: int, size: int) -> Run:
-        return await store.changes(account, cursor, parts, limit=items, size=size)
+        return await store.changes(account, cursor, parts, limit=items, size=size, short=short)
 
     return _page(store.incarnation, ask, after, lambda segment: segment.position, parts, limits)
 

@@ -123,11 +123,20 @@ class Relay:
         )
 
     async def changes(
-        self, account: AccountId, after: int, parts: Parts, limit: int | None, incarnation: bytes | None
+        self,
+        account: AccountId,
+        after: int,
+        parts: Parts,
+        limit: int | None,
+        incarnation: bytes | None,
+        *,
+        short: int = 0,
     ) -> AsyncIterator[list[bytes]]:
         if incarnation is not None and incarnation != self.store.incarnation:
             raise ProblemError("incarnation", "Read from the beginning; what is verified already decides.")
-        return _reading.changes(self.store, account, after, parts, self._page(limit))
+        # REL-15: "Where `changes` is asked for summaries with `short={bytes}`, a relay MUST give each segment whose body
+        # has at most so many bytes with its body, and each other one without."
+        return _reading.changes(self.store, account, after, parts, self._page(limit), short)
 
     async def feed(
         self, account: AccountId, device: DeviceId, first: int, parts: Parts, limit: int | None

@@ -321,9 +321,12 @@ class Store(Protocol):
         `MissingChunksError`; `FullError` (`account`). Staged bodies are used up by success, and only then.
         """
 
-    async def changes(self, account: AccountId, after: int, parts: Parts, *, limit: int, size: int) -> Run:
+    async def changes(
+        self, account: AccountId, after: int, parts: Parts, *, limit: int, size: int, short: int = 0
+    ) -> Run:
         """Segments of all feeds beyond a position, in the order of positions: at most `limit`, and no further one once
-        `size` bytes are reached. Raises `DamagedError`."""
+        `size` bytes are reached. Of `SUMMARIES` those whose body has at most `short` bytes come with it. Raises
+        `DamagedError`."""
 
     async def feed(
         self, account: AccountId, device: DeviceId, first: int, parts: Parts, *, limit: int, size: int

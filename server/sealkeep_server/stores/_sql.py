@@ -313,6 +313,11 @@ _COLUMNS = {
     Parts.SUMMARIES: "position, device, seq, header, summary, NULL, NULL, NULL",
     Parts.BODIES: "position, device, seq, header, summary, size, object, body",
 }
+_SHORT = (
+    "position, device, seq, header, summary, iif(size <= ?, size, NULL), iif(size <= ?, object, NULL),"
+    " iif(size <= ?, body, NULL)"
+)
+"""Bodies of at most so many bytes, of others the summaries."""
 
 
 def changes(
@@ -323,11 +328,13 @@ def changes(
     parts: Parts,
     limit: int,
     size: int,
+    short: int = 0,
 ) -> Run:
     # The columns are our own words; whatever a peer sends is a parameter.
+    chosen, given = (_SHORT, (short,) * 3) if parts is Parts.SUMMARIES and short else (_COLUMNS[parts], ())
     rows = connection.execute(
-        f"SELECT {_COLUMNS[parts]} FROM segment WHERE account = ? AND position > ? ORDER BY position LIMIT ?",  # noqa: S608
-        (account, after, limit + 1),
+        f"SELECT {chosen} FROM segment WHERE account = ? AND position > ? ORDER BY position LIMIT ?",  # noqa: S608
+        (*given, account, after, limit + 1),
     )
     return _run(rows, bodies, limit, size)
 

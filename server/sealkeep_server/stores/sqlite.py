@@ -237,10 +237,19 @@ class SqliteStore:
             done=lambda: self._feed_heads.put((account, after.device), head),
         )
 
-    async def changes(self, account: AccountId, after: int, parts: Parts, *, limit: int, size: int) -> Run:
+    async def changes(
+        self, account: AccountId, after: int, parts: Parts, *, limit: int, size: int, short: int = 0
+    ) -> Run:
         return await self.read(
             partial(
-                _sql.changes, bodies=self._bodies, account=account, after=after, parts=parts, limit=limit, size=size
+                _sql.changes,
+                bodies=self._bodies,
+                account=account,
+                after=after,
+                parts=parts,
+                limit=limit,
+                size=size,
+                short=short,
             )
         )
 

@@ -213,7 +213,7 @@ class Honest:
         if wanted is not None and wanted != self.incarnation:
             raise ProblemError("incarnation")
         found = [stored for stored in ledger.log if stored.position > after]
-        return self._page(found, after, lambda stored: stored.position, parts, limit)
+        return self._page(found, after, lambda stored: stored.position, parts, limit, question.number("short", 0))
 
     def feed(self, question: Question, ledger: Ledger) -> Answer:
         if question.device is None or question.device not in ledger.roster.devices:
@@ -223,7 +223,13 @@ class Honest:
         return self._page(found, first, lambda stored: stored.seq + 1, question.parts, question.limit)
 
     def _page(
-        self, found: Sequence[Stored], start: int, cursor: Callable[[Stored], int], parts: str, limit: int | None
+        self,
+        found: Sequence[Stored],
+        start: int,
+        cursor: Callable[[Stored], int],
+        parts: str,
+        limit: int | None,
+        short: int = 0,
     ) -> Page:
         items: list[Item] = []
         room = self.limits.page_bytes
@@ -231,7 +237,8 @@ class Honest:
         for stored in found[:most]:
             if room <= 0:
                 break
-            items.append(item_of(stored, parts))
+            is_short = parts == "summaries" and len(stored.body) <= short  # REL-15
+            items.append(item_of(stored, "bodies" if is_short else parts))
             room -= len(items[-1].encode())
         position = cursor(found[len(items) - 1]) if items else start
         return Page(tuple(items), position, len(items) < len(found), self.incarnation)

@@ -79,7 +79,7 @@ def pack(outgoing: Outgoing, segment_class: SegmentClass) -> Packed:
     attempts = 0
     while low + 1 < high and (best is None or attempts < _ATTEMPTS):
         attempts += 1
-        packed = _encode(outgoing, count, compressed=compressed)
+        packed = _encode(outgoing, count, compressed=compressed, closely=segment_class is SegmentClass.FRONT)
         if packed is None:
             high, high_fill = count, 2.0
         elif packed.fill <= 1:
@@ -100,7 +100,7 @@ def pack(outgoing: Outgoing, segment_class: SegmentClass) -> Packed:
     return best
 
 
-def _encode(outgoing: Outgoing, count: int, *, compressed: bool) -> Packed | None:
+def _encode(outgoing: Outgoing, count: int, *, compressed: bool, closely: bool) -> Packed | None:
     """The first `count` records, or None where so many are beyond what a body may hold, whatever its length."""
     contacts, conversations, messages, marks, previews = outgoing.first(count)
     # FIL-05: "A writer MUST put into a body a content record of every content that a message or mark of that body names;
@@ -117,7 +117,8 @@ def _encode(outgoing: Outgoing, count: int, *, compressed: bool) -> Packed | Non
     times = messages.columns.get(4, [])
     return Packed(
         count=count,
-        data=compress(content) if compressed else content,
+        # A new device waits for the front of all chats, and it is made once.
+        data=compress(content, closely=closely) if compressed else content,
         compressed=compressed,
         content_length=len(content),
         times=(min(times), max(times)) if times else (),

@@ -8,7 +8,7 @@ Synchronous, for one thread of one process. In short:
 
     run = store.outbox.start_run()                  # an import
     store.put(messages, contacts=…, conversations=…, marks=…, upload=UploadClass.HISTORY, run=run)
-    store.outbox.queue_front(run)                   # the last 50 of every chat, to be uploaded first
+    store.front.queue(run)                          # the last 50 of every chat, to be uploaded first
     store.put([message], upload=UploadClass.LIVE)   # durable when it returns
 
     batch = store.outbox.read(UploadClass.LIVE, limit=1000)     # .records in order; nothing is taken out yet
@@ -28,13 +28,15 @@ disk, the lock and the passphrase are `StoreError`, one clear line each; nothing
 
 from __future__ import annotations
 
+from sealkeep_client.store._awaited import Awaited, AwaitedByConversation, AwaitedCount
 from sealkeep_client.store._batches import OutboxBatch, Span
 from sealkeep_client.store._changes import Changes
 from sealkeep_client.store._content_records import KnownRecord
 from sealkeep_client.store._entities import Put
+from sealkeep_client.store._front import FRONT_MESSAGES
 from sealkeep_client.store._home import is_held, is_home, is_unmade
 from sealkeep_client.store._kept import KeptSegment
-from sealkeep_client.store._outbox import FRONT_MESSAGES, Outbox
+from sealkeep_client.store._outbox import Outbox
 from sealkeep_client.store._rows import MessageRows, message_rows
 from sealkeep_client.store._store import Store, unlock_method
 from sealkeep_client.store._sync_state import FeedHead, Head, SyncState
@@ -47,6 +49,9 @@ __all__ = [
     "FRONT_MESSAGES",
     "INTERACTIVE",
     "STANDARD",
+    "Awaited",
+    "AwaitedByConversation",
+    "AwaitedCount",
     "Changes",
     "ContactEntry",
     "ConversationView",

@@ -16,12 +16,9 @@ import cbor2
 from sealkeep_client.store._batches import OutboxBatch, Reader, Span, batches
 from sealkeep_client.store._content_records import read_record, split_ids, write_record
 from sealkeep_client.store._database import Database
-from sealkeep_client.store._waiting import Pending, Receipt, RecordKind, UploadClass, Waiting
+from sealkeep_client.store._waiting import Pending, Receipt, UploadClass, Waiting
 from sealkeep_protocol.errors import UsageError
 from sealkeep_protocol.files import ContentRecord
-
-FRONT_MESSAGES: Final = 50
-"""Of each chat, in front segments (spec §6.3)."""
 
 _MUCH: Final = 1 << 25  # bytes of records that one batch may take, where nothing is said
 
@@ -100,32 +97,6 @@ class Outbox:
     def touch(self, run: int, conversations: Iterable[int]) -> None:
         """Note that a run brought messages of conversations (this device's numbers)."""
         self._database.write_many("INSERT OR IGNORE INTO runs VALUES (?, ?)", [(run, n) for n in conversations])
-
-    def queue_front(self, run: int, *, messages: int = FRONT_MESSAGES) -> int:
-        """Queue the last `messages` of every chat of a run, as far as they wait, as class `FRONT`; returns how many.
-
-        They stay in the history too: a reader that wants all reads only that (spec §6.3).
-        """
-        database = self._database
-        with database.transaction():
-            numbers: list[int] = []
-            for (conversation,) in database.rows(
-                "SELECT conversation FROM runs WHERE run = ? ORDER BY conversation", (run,)
-            ):
-                numbers += self._newest_waiting(run, conversation, messages)
-            for first, last in _ranges(sorted(numbers)):
-                self.add(RecordKind.MESSAGE, UploadClass.FRONT, run, first, last)
-            database.write("DELETE FROM runs WHERE run = ?", (run,))
-        return len(numbers)
-
-    def _newest_waiting(self, run: int, conversation: int, limit: int) -> Iterator[int]:
-        found = self._database.rows(
-            "SELECT n FROM messages AS m INDEXED BY messages_view WHERE conversation = ?"
-            " AND EXISTS (SELECT 1 FROM outbox WHERE kind = 3 AND class = 3 AND run = ? AND m.n BETWEEN first AND last)"
-            " ORDER BY time DESC, rank DESC, id DESC LIMIT ?",
-            (conversation, run, limit),
-        )
-        return (number for (number,) in found)
 
     # --- emptying -----------------------------------------------------------------------------------------------------
 
@@ -329,16 +300,3 @@ class Outbox:
 
 def _spans_of(carried: bytes) -> tuple[Span, ...]:
     return tuple(Span(*span) for span in cbor2.loads(carried))
-
-
-def _ranges(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Ascending numbers as ranges without gaps."""
-    first = last = -1
-    for number in numbers:
-        if number != last + 1 or first < 0:
-            if first >= 0:
-                yield first, last
-            first = number
-        last = number
-    if first >= 0:
-        yield first, last

@@ -65,7 +65,7 @@ def _import(
         messages += len(batch.messages)
         report(Progress("importing", batch.done, batch.total, messages))
     if put.added >= FRONT_FROM:
-        store.outbox.queue_front(run)
+        store.front.queue(run)
     return ImportReport(
         exports=len(exports),
         added=put.added,

@@ -9,7 +9,7 @@ from sealkeep_protocol import sealing, signed
 from sealkeep_protocol.errors import MalformedError, PeerError
 from sealkeep_protocol.files import chunks_hash
 from sealkeep_protocol.keys import EpochKeys
-from sealkeep_protocol.padding import FRONT_STEP, MAX_BODY, OVERHEAD, PLAIN, ZSTD, bucket, pad, unpad
+from sealkeep_protocol.padding import MAX_BODY, OVERHEAD, PLAIN, ZSTD, bucket, pad, unpad
 from sealkeep_protocol.primitives import SigningKey, sha256
 from sealkeep_protocol.segments._header import (
     Head,
@@ -54,8 +54,6 @@ class Position:
 
 def body_length(packed: int, segment_class: SegmentClass, *, last: bool) -> int:
     """The ciphertext length for so much packed content (§6.3). `last`: the last history or preview segment of a run."""
-    if segment_class is SegmentClass.FRONT:
-        return bucket(packed, step=FRONT_STEP)
     if segment_class in (SegmentClass.HISTORY, SegmentClass.PREVIEW) and not last:
         return MAX_BODY
     return bucket(packed)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sealkeep_client.engine import MAX_LIVE_RECORDS, Action, Offered, Packed, PackOutbox, pack
 from sealkeep_client.engine._packing import Packer
 from sealkeep_client.outgoing import Record
-from sealkeep_protocol.padding import MAX_BODY, MAX_CONTENT, OVERHEAD, decompress
+from sealkeep_protocol.padding import MAX_BODY, MAX_CONTENT, OVERHEAD, decompress, padme
 from sealkeep_protocol.records import (
     MAX_RECORDS,
     Body,
@@ -279,15 +279,14 @@ def test_megabytes_of_content_are_under_way_one_at_a_time() -> None:
     assert MAX_CONTENT // 2 < max(at_once["decoded"]) <= 2 * MAX_CONTENT
 
 
-def test_front_bodies_are_multiples_of_64_kib() -> None:
-    """§6.3: their number of records does not show."""
+def test_front_bodies_are_packed_closely_and_padded_to_their_bucket() -> None:
+    """§6.3: a new device waits for them."""
     made = MadeAccount()
     relay = MemoryRelay(made)
     phone = Device(1, made, relay)
     phone.queue(chat(3_000), SegmentClass.FRONT)
-    phone.queue(chat(10), SegmentClass.LIVE)
     phone.sync()
-    assert lengths(relay)[0] < 65_536
-    assert len(relay.log[0].segment.summary) == 96
-    assert all(length % 65_536 == 0 for length in lengths(relay)[1:])
-    assert lengths(relay)[1:]
+    phone.queue(chat(3_000), SegmentClass.HISTORY)
+    phone.sync()
+    front, history = lengths(relay)
+    assert front == padme(front) < history

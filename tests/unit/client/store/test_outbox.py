@@ -163,12 +163,12 @@ def test_front_is_the_end_of_every_chat(store: Store) -> None:
     run = store.outbox.start_run()
     store.put(messages(0, 1), upload=LIVE)
     store.put([*messages(1, 70), *messages(1, 20, OTHER), *messages(71, 10)], upload=HISTORY, run=run)
-    assert store.outbox.queue_front(run) == 70
+    assert store.front.queue(run) == 70
     batch = store.outbox.read(FRONT, limit=1000)
     assert batch is not None
     found = [(record.conversation, record.source) for record in batch.records if isinstance(record, Message)]
     assert sorted(found) == [(CHAT, n) for n in range(31, 81)] + [(OTHER, n) for n in range(1, 21)]
-    assert store.outbox.queue_front(run) == 0
+    assert store.front.queue(run) == 0
     # The history holds them too, and only that counts as uploaded.
     store.outbox.add_pending(1, b"h", b"s", b"b", batch.carried())
     store.outbox.settle([Receipt(1, bytes(32), 1)])
@@ -180,7 +180,7 @@ def test_front_holds_only_what_waits(store: Store) -> None:
     run = store.outbox.start_run()
     store.put(messages(100, 60), upload=None)
     store.put(messages(0, 5), upload=HISTORY, run=run)
-    assert store.outbox.queue_front(run, messages=3) == 3
+    assert store.front.queue(run, messages=3) == 3
     assert sources(store, FRONT) == [2, 3, 4]
 
 

@@ -89,8 +89,8 @@ def test_what_is_sealed_opens(account: MadeAccount, segment_class: SegmentClass,
 
 def test_body_lengths() -> None:
     assert body_length(1, SegmentClass.LIVE, last=True) == 256
-    assert body_length(1, SegmentClass.FRONT, last=True) == 65_536
-    assert body_length(65_536, SegmentClass.FRONT, last=False) == 131_072
+    assert body_length(1, SegmentClass.FRONT, last=True) == 256
+    assert body_length(65_536, SegmentClass.FRONT, last=False) == 67_584
     assert body_length(1, SegmentClass.HISTORY, last=False) == MAX_BODY
     assert body_length(1, SegmentClass.HISTORY, last=True) == 256
     assert body_length(1, SegmentClass.PREVIEW, last=False) == MAX_BODY

@@ -17,7 +17,15 @@ def test_sync_and_status(phone: Path, relay: RelayProcess, sealkeep: Sealkeep) -
     assert said == (0, "Everything is in step.\n", "")
     [summary] = sealkeep(phone, "sync", "--json").objects
     counts = {"received": 0, "sent": 0, "segments_received": 0, "segments_sent": 0}
-    more = {"unreadable": [], "unopened": 0, "locked_by": None, "enrolled": None, "closing": False, "files_sent": 0}
+    more = {
+        "unreadable": [],
+        "unopened": 0,
+        "locked_by": None,
+        "enrolled": None,
+        "closing": False,
+        "files_sent": 0,
+        "awaited": 0,
+    }
     assert summary == {"type": "sync", **counts, **more}
     [status] = sealkeep(phone, "status", "--json").objects
     assert (status["type"], status["relay"], status["device"], status["waiting"]) == ("status", relay.url, 1, 0)

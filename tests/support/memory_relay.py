@@ -39,6 +39,7 @@ from sealkeep_client.engine import (
     Append,
     AppendEntry,
     AppendItem,
+    AwaitedBody,
     Change,
     Changed,
     Changing,
@@ -46,6 +47,7 @@ from sealkeep_client.engine import (
     Claim,
     Decode,
     DropPending,
+    LoadAwaited,
     LoadPending,
     LoadStored,
     LoadUnopened,
@@ -55,6 +57,7 @@ from sealkeep_client.engine import (
     PendingSegment,
     Progress,
     PutChunks,
+    ReadBodies,
     ReadChanges,
     ReadFeed,
     ReadHeads,
@@ -63,6 +66,7 @@ from sealkeep_client.engine import (
     ReadSegment,
     ReadWraps,
     RemovedError,
+    SaveBody,
     SaveOpened,
     SavePending,
     SaveRoster,
@@ -79,6 +83,7 @@ from sealkeep_client.engine import (
     Verification,
     Verified,
     pack,
+    stage_of,
 )
 from sealkeep_client.outgoing import Record
 from sealkeep_protocol.errors import HistoryError, MalformedError, RefusedError, SealkeepError, TransportError
@@ -110,9 +115,11 @@ class Stored:
     segment: SealedSegment
     roster: int  # the number its header names
 
-    def item(self, *, bodies: bool) -> PageItem:
+    def item(self, *, bodies: bool, short: int | None = None) -> PageItem:
         segment = self.segment
         parts = (segment.summary, segment.body) if bodies else (None, None)
+        if short is not None and len(segment.body) > short:  # REL-15
+            parts = (segment.summary, None)
         return PageItem(self.position, self.device, segment.seq, segment.header, *parts)
 
 
@@ -126,6 +133,7 @@ class MemoryRelay:
         self.page_items = page_items
         self.log: list[Stored] = []
         self.chunks = MemoryChunks()
+        self.used = 1  # bytes, as it says itself; whoever reads does so by it
         self.restored: int | None = None  # when, as it says itself
         self.sealed: dict[bytes, bytes] = {}  # by the device that asks: what it may put
         self.asked: list[Action] = []
@@ -208,12 +216,16 @@ class MemoryRelay:
             case ReadWraps():
                 return self._wraps(device)
             case ReadHeads():
-                return Heads(self.incarnation, self._position, self._heads(), used=1, allowed=0)
+                return Heads(self.incarnation, self._position, self._heads(), used=self.used, allowed=0)
             case ReadChanges():
                 if action.incarnation not in (None, self.incarnation):
                     raise refusal_of("incarnation")
                 found = [stored for stored in self.log if stored.position > action.after]
-                return self._page(found, action.after, lambda stored: stored.position, bodies=True)
+                return self._page(found, action.after, lambda stored: stored.position, bodies=True, short=action.short)
+            case ReadBodies():
+                wanted = action.wanted
+                found = [s for s in self.log if s.device == wanted.device and s.segment.seq >= wanted.first]
+                return self._page(found[: wanted.count], wanted.first, lambda s: s.segment.seq + 1, bodies=True)
             case ReadFeed():
                 found = [s for s in self.log if s.device == action.device and s.segment.seq >= action.first]
                 return self._page(found, action.first, lambda stored: stored.segment.seq + 1, bodies=action.bodies)
@@ -242,10 +254,18 @@ class MemoryRelay:
             Head(DeviceId(device), stored.segment.seq, stored.segment.header_id) for device, stored in last.items()
         )
 
-    def _page(self, found: Sequence[Stored], after: int, cursor: Callable[[Stored], int], *, bodies: bool) -> Page:
+    def _page(
+        self,
+        found: Sequence[Stored],
+        after: int,
+        cursor: Callable[[Stored], int],
+        *,
+        bodies: bool,
+        short: int | None = None,
+    ) -> Page:
         shown = found[: self.page_items]
         return Page(
-            tuple(stored.item(bodies=bodies) for stored in shown),
+            tuple(stored.item(bodies=bodies, short=short) for stored in shown),
             cursor(shown[-1]) if shown else after,
             len(found) > len(shown),
             self.incarnation,
@@ -370,6 +390,7 @@ class Kept:
     refusals: dict[ObjectId, bytes] = field(default_factory=dict)
     unreadable: list[tuple[int, int, str]] = field(default_factory=list)
     unopened: list[tuple[int, int, int]] = field(default_factory=list)
+    awaited: list[tuple[int, int, int, int]] = field(default_factory=list)  # stage, -last, device, seq
     sent_to: bytes | None = None
 
     def copied(self) -> Kept:
@@ -384,6 +405,7 @@ class Kept:
             "refusals",
             "unreadable",
             "unopened",
+            "awaited",
             "pending",
         ):
             setattr(copied, name, copy.copy(getattr(self, name)))
@@ -478,7 +500,10 @@ class Device:
         return self.run(Changing(session, change, random=self.random, time=TIME, since=since).run())
 
     def verify(self) -> Verified:
-        return self.run(Verification(self.account, self.known, self.signed).run())
+        def awaited(device: int, seq: int) -> bool:
+            return any(one[2:] == (device, seq) for one in self.kept.awaited)
+
+        return self.run(Verification(self.account, self.known, self.signed, awaited=awaited).run())
 
     def run(self, steps: Steps[T]) -> T:
         answer: Any = None
@@ -532,6 +557,13 @@ class Device:
                 kept.unopened = [place for place in kept.unopened if place[:2] != (action.device, action.seq)]
                 if action.segment is not None:
                     self._save_content(action.segment)
+            case LoadAwaited():
+                order = sorted(kept.awaited)[: action.limit]
+                return [AwaitedBody(*place) for stage, _, *place in order if stage == order[0][0]]
+            case SaveBody():
+                kept.awaited = [one for one in kept.awaited if one[2:] != (action.device, action.seq)]
+                if action.segment is not None:
+                    self._save_body(action.segment)
             case LoadPending():
                 found = [PendingSegment(sealed) for sealed, _, _ in kept.pending if sealed.seq > action.after]
                 return found[: action.limit]
@@ -567,8 +599,16 @@ class Device:
         assert place not in kept.headers, "a header is kept once"
         kept.headers[place] = segment.feed.head
         kept.signed[place] = segment.header.data
+        if segment.is_awaited:
+            last = segment.told.last if segment.told is not None else 0
+            kept.awaited.append((stage_of(segment.told), -last, *place))
+        else:
+            self._save_body(segment)
+
+    def _save_body(self, segment: ReadSegment) -> None:
+        header = segment.header.header
         if segment.is_unopened:
-            kept.unopened.append((*place, segment.header.header.epoch))
+            self.kept.unopened.append((header.device, header.seq, header.epoch))
         self._save_content(segment)
 
     def _save_content(self, segment: ReadSegment) -> None:
@@ -623,6 +663,8 @@ _LOCAL = (
     SaveSegment,
     Decode,
     TakeDecoded,
+    LoadAwaited,
+    SaveBody,
     LoadUnopened,
     SaveOpened,
     LoadPending,

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from sealkeep_client.cli._app import App, pass_app
+from sealkeep_client.cli._awaited import warn_awaited
 from sealkeep_client.cli._output import count, print_json, say, size
 from sealkeep_client.cli._progress import progress_bar
 
@@ -37,7 +38,9 @@ def export_command(app: App, out: Path, format_: Any, files: bool, as_json: bool
 
     async def write(vault: Vault) -> ExportReport:
         with progress_bar(quiet=as_json) as progress:
-            return await vault.export(out, format=format_, files=folder, progress=progress)
+            report = await vault.export(out, format=format_, files=folder, progress=progress)
+        await warn_awaited(vault)
+        return report
 
     report = app.with_vault(write)
     if str(out) == "-":

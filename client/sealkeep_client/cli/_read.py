@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sealkeep_client.cli._app import App, json_option, pass_app
+from sealkeep_client.cli._awaited import warn_awaited, warn_awaited_of
 from sealkeep_client.cli._lines import json_lines
 from sealkeep_client.cli._messages import Hits, describe, shown_author
 from sealkeep_client.cli._output import (
@@ -44,7 +45,9 @@ def chats_command(app: App, as_json: bool) -> None:
     """List the chats, the one with the newest message first."""
 
     async def load(vault: Vault) -> list[Chat]:
-        return await vault.conversations()
+        found = await vault.conversations()
+        await warn_awaited(vault)
+        return found
 
     chats = app.with_vault(load)
     if as_json:
@@ -57,6 +60,7 @@ def chats_command(app: App, as_json: bool) -> None:
                     **chat.key._asdict(),
                     "messages": chat.messages,
                     "last": None if chat.last is None else civil(chat.last).date().isoformat(),
+                    "awaited": chat.awaited,
                 }
             )
         return
@@ -116,11 +120,13 @@ def show_command(app: App, chat: str, limit: int, before: datetime.datetime | No
     if as_json:
         for line in json_lines(records, {chosen.key: chosen}):
             click.echo(line)
+        warn_awaited_of(chosen)
         return
     part = f"{count(len(records))} of " if len(records) < chosen.messages else ""
     said = f"  {part}{count(chosen.messages, 'message')}"
     click.echo(f"{bold(clean_line(chosen.title))}{dim(said)}")
     _print_messages(records)
+    warn_awaited_of(chosen)
 
 
 def _is_before(record: Record, moment: datetime.datetime) -> bool:
@@ -170,6 +176,7 @@ def search_command(app: App, words: tuple[str, ...], limit: int | None, as_json:
                     click.echo(line)
             else:
                 _print_hit(record, chats, hits)
+        await warn_awaited(vault)
         return found
 
     found = app.with_vault(find)

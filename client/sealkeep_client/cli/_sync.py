@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sealkeep_client.cli._app import App, json_option, pass_app
+from sealkeep_client.cli._awaited import awaited_text
 from sealkeep_client.cli._names import cell
 from sealkeep_client.cli._output import ago, count, print_json, print_pairs, say, size
 from sealkeep_client.cli._progress import progress_bar
@@ -78,6 +79,9 @@ def status_command(app: App, as_json: bool) -> None:
                 "locked_by": status.locked_by,
                 "removed_by": status.removed_by,
                 "closing": status.closing,
+                "awaited": status.awaited,
+                "awaited_records": status.awaited_records,
+                "awaited_bytes": status.awaited_bytes,
             }
         )
         return
@@ -87,9 +91,11 @@ def status_command(app: App, as_json: bool) -> None:
         waiting = f"{files}; {waiting}"
     last = "never" if status.last_sync is None else ago(status.last_sync, time.time())
     room = f" of {size(status.allowed)}" if status.allowed else ""
+    to_come = [("To come", awaited_text(status))] if status.awaited else []
     pairs = [
         ("Vault", f"{app.home}, {size(status.size)}"),
         ("Messages", f"{count(status.messages)} in {count(status.conversations, 'chat')}"),
+        *to_come,
         ("Waiting", waiting),
         ("Last sync", last),
         ("Relay", status.relay),

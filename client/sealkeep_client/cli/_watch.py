@@ -88,6 +88,7 @@ def tell_sync(summary: SyncSummary, as_json: bool, *, always: bool) -> None:
                     "locked_by": summary.locked_by,
                     "enrolled": json_enrolled(summary.enrolled),
                     "closing": summary.closing,
+                    "awaited": summary.awaited,
                 }
             )
         return

@@ -45,10 +45,28 @@ class ReadHeads:
 
 @dataclass(frozen=True, slots=True)
 class ReadChanges:
-    """→ `Page` of what came after a position, with bodies."""
+    """→ `Page` of what came after a position, with bodies; only with those of at most `short` bytes, where it is given."""
 
     after: int
     incarnation: bytes | None
+    short: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BodyRange:
+    """So many segments of one feed, from a seq on."""
+
+    device: int
+    first: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBodies:
+    """→ `Page` of the first segments, or all, of a range, with bodies. The ranges `following` are asked for next."""
+
+    wanted: BodyRange
+    following: tuple[BodyRange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +186,30 @@ class SaveSegment:
 
     segment: ReadSegment | None
     account: Account
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitedBody:
+    """A verified segment whose body has still to come."""
+
+    device: int
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoadAwaited:
+    """→ list of `AwaitedBody`, at most `limit`: those that are to come next, of one stage."""
+
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class SaveBody:
+    """→ None. A segment whose body was awaited: with that by now, or (None) discarded by a removal."""
+
+    device: int
+    seq: int
+    segment: ReadSegment | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,6 +411,7 @@ Action: TypeAlias = (
     | ReadHeads
     | ReadChanges
     | ReadFeed
+    | ReadBodies
     | Append
     | AppendEntry
     | CopyRoster
@@ -380,6 +423,8 @@ Action: TypeAlias = (
     | SaveSegment
     | Decode
     | TakeDecoded
+    | LoadAwaited
+    | SaveBody
     | LoadUnopened
     | SaveOpened
     | SettleUploads

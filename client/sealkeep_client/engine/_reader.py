@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sealkeep_client.answers import Heads, Page, PageItem
-from sealkeep_client.engine._actions import Decode, Progress, ReadChanges, ReadHeads, SaveSegment, Steps
-from sealkeep_client.engine._decoding import take_decoded
+from sealkeep_client.engine._actions import Progress, ReadChanges, ReadHeads, SaveSegment, Steps
+from sealkeep_client.engine._decoding import InOrder
 from sealkeep_client.engine._following import follow_roster, is_lowered_meanwhile
 from sealkeep_client.engine._heads import check_shown, compare_heads
 from sealkeep_client.engine._own_feed import check_own_feed, check_own_header
 from sealkeep_client.engine._pinned import PinnedFeeds, check_pins_reached
 from sealkeep_client.engine._proof import ask_for_proof, find_proof
-from sealkeep_client.engine._reading import CheckedSegment, ReadSegment, check_segment, open_checked, verify_item
+from sealkeep_client.engine._reading import ReadSegment, awaiting, check_segment, open_checked, verify_item
 from sealkeep_client.engine._session import RACES, Session
 from sealkeep_client.engine._state import Account
 from sealkeep_protocol.errors import HistoryError, PeerError, RefusedError
@@ -23,8 +22,9 @@ from sealkeep_protocol.feeds import Feed
 from sealkeep_protocol.roster import Roster
 from sealkeep_protocol.segments import VerifiedHeader
 
-_AHEAD: Final = 3  # segments whose contents may be decoded while those before are kept
-_AHEAD_BYTES: Final = 1 << 22  # of their contents together; a content is as long at most
+SHORT: Final = 4_096  # bytes of a body that comes along with its summary: to ask for it would cost as much
+FEW: Final = 4  # segments that come whole: their bodies are quickly there, and more questions would take longer
+SMALL: Final = 1 << 20  # bytes of an account that does likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,7 @@ class Reader:
         self._taken: list[_Taken] = []  # checked, and not kept yet
         self._kept = session.account  # before these
         self._shown: dict[int, int] = {}  # by device: the seq that was shown last
+        self._short: int | None = None  # bodies are awaited beyond so many bytes
         self.doubts_cursor = False
         self.segments = self.records = self.unopened = 0
         self.unreadable: list[PeerError] = []
@@ -110,8 +111,11 @@ class Reader:
     def _read_pages(self, heads: Heads, roster: Roster) -> Steps[None]:
         session = self._session
         more = heads.position > session.account.position
+        # A relay's word for it, by which nothing is decided but how much comes at once.
+        is_little = heads.position - session.account.position <= FEW or heads.used <= SMALL
+        self._short = None if is_little else SHORT
         while more:
-            page: Page = yield ReadChanges(session.account.position, session.account.incarnation)
+            page: Page = yield ReadChanges(session.account.position, session.account.incarnation, self._short)
             if page.incarnation != heads.incarnation:
                 raise HistoryError("replay", "the relay answers with the positions of another store")
             verified = yield from self._verify(page)
@@ -182,7 +186,7 @@ class Reader:
             self._check_seen_before(item, verified)
         else:
             try:
-                feed = check_segment(account, item, verified, session.lookup)
+                feed = check_segment(account, item, verified, session.lookup, short=self._short)
             except HistoryError as error:
                 if error.code == "fork":
                     error.proved_by(find_proof(verified, session.lookup, session.signed))
@@ -193,41 +197,46 @@ class Reader:
         return _Taken(item, verified, feed, account)
 
     def _keep(self, page: Sequence[_Taken]) -> Steps[None]:
-        """Open and keep what was checked, in order; contents are decoded some segments ahead."""
-        ahead: deque[tuple[CheckedSegment | None, Account]] = deque()
+        """Open and keep what was checked, in order."""
+        in_order: InOrder[Account] = InOrder(self._keep_one)
         for taken in page:
-            checked: CheckedSegment | None = None
-            if taken.feed is not None:
-                summary, body = taken.item.summary or b"", taken.item.body or b""
-                checked = open_checked(taken.account, taken.feed, taken.verified, summary, body)
-                if checked.opened is not None:
-                    yield Decode(checked.opened.content or b"")
-            ahead.append((checked, taken.account))
-            while len(ahead) > _AHEAD or sum(_size(one) for one, _ in ahead) > _AHEAD_BYTES:
-                yield from self._keep_one(*ahead.popleft())
-        while ahead:
-            yield from self._keep_one(*ahead.popleft())
+            if taken.feed is None:
+                yield from in_order.put(None, taken.account)
+                continue
+            of_it, summary, body = (
+                (taken.account, taken.feed, taken.verified),
+                taken.item.summary or b"",
+                taken.item.body,
+            )
+            yield from in_order.put(
+                awaiting(*of_it, summary) if body is None else open_checked(*of_it, summary, body), taken.account
+            )
+        yield from in_order.finish()
         if page:
-            yield Progress("reading", self.segments, self.records)
+            yield self.progress()
 
-    def _keep_one(self, checked: CheckedSegment | None, account: Account) -> Steps[None]:
-        if checked is not None:
-            segment = yield from take_decoded(checked)
-            self._count(segment)
+    def _keep_one(self, segment: ReadSegment | None, account: Account) -> Steps[None]:
+        if segment is not None:
+            self.count(segment)
             yield SaveSegment(segment, account)
             self._session.note_kept(segment.header)
         elif not self._anew:  # reading anew may show nothing new, and then changes nothing
             yield SaveSegment(None, account)
 
-    def _count(self, segment: ReadSegment) -> None:
-        self.segments += 1
-        self.unopened += segment.is_unopened
-        self._count_content(segment)
+    def count(self, segment: ReadSegment) -> None:
+        """Count a segment that is here with its body."""
+        if not segment.is_awaited:
+            self.segments += 1
+            self.unopened += segment.is_unopened
+            self._count_content(segment)
 
     def count_opened(self, segment: ReadSegment) -> None:
         """Count a segment that was opened later than it came."""
         self.unopened = max(0, self.unopened - 1)
         self._count_content(segment)
+
+    def progress(self) -> Progress:
+        return Progress("reading", self.segments, self.records)
 
     def _count_content(self, segment: ReadSegment) -> None:
         if segment.content is not None:
@@ -247,8 +256,3 @@ class Reader:
             ).proved_by(find_proof(verified, session.lookup, session.signed))
         if not session.account.rereads:
             raise HistoryError("replay", "the relay shows it a second time", device=item.device, seq=item.seq)
-
-
-def _size(checked: CheckedSegment | None) -> int:
-    """Bytes of the content that is being decoded."""
-    return len(checked.opened.content or b"") if checked is not None and checked.opened is not None else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,6 +16,7 @@ from sealkeep_protocol.records import Body, ContentRecord, decode_body
 from sealkeep_protocol.segments import (
     OpenedSegment,
     SegmentHeader,
+    Summary,
     VerifiedHeader,
     check_chunks,
     check_content,
@@ -52,19 +54,25 @@ class Content(Protocol):
 class ReadSegment:
     """A segment that continues its feed: the feed after it, and its records or why they cannot be read (SEG-22).
 
-    It has neither where this device does not hold its epoch (SEG-23).
+    It has neither where this device does not hold its epoch (SEG-23), or where its body is awaited.
     """
 
     feed: Feed
     header: VerifiedHeader
     summary: bytes
-    body: bytes
+    body: bytes | None
     content: Content | None
     unreadable: PeerError | None = None
+    told: Summary | None = None  # of an awaited one what its summary says, where that opens
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether its body has still to come (SEG-26)."""
+        return self.body is None
 
     @property
     def is_unopened(self) -> bool:
-        return self.content is None and self.unreadable is None
+        return self.body is not None and self.content is None and self.unreadable is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +141,11 @@ def verify_item(account: Account, item: PageItem) -> VerifiedHeader:
     return verify_header(item.header, account=account.id, device=item.device, seq=item.seq, key=author.keys.signing)
 
 
-def check_segment(account: Account, item: PageItem, verified: VerifiedHeader, known: HeaderIds) -> Feed:
+def check_segment(
+    account: Account, item: PageItem, verified: VerifiedHeader, known: HeaderIds, *, short: int | None = None
+) -> Feed:
     """Take another device's segment, whose header `verify_item` has verified, through the checks of §6.8 up to its
-    content.
+    content. The body may still have to come where only those of at most `short` bytes were asked for.
 
     Returns the feed after it. Raises `PeerError` for a failure up to the hashes of the ciphertexts: nothing may change
     then (SEG-20). What fails later is its author's fault (`open_checked`).
@@ -147,11 +157,40 @@ def check_segment(account: Account, item: PageItem, verified: VerifiedHeader, kn
     if seen is not None and seen != verified.id:
         raise HistoryError("fork", "another header was verified at this place", device=item.device, seq=item.seq)
     feed = before.follow(verified, account.roster, known)
-    if item.summary is None or item.body is None:
+    # SEG-26: "A reader that takes a header before its body MUST check of the segment all that comes before the body's hash
+    # in the order above, …"
+    may_come = short is not None and header.body_length > short
+    if item.summary is None or (item.body is None and not may_come):
         raise HistoryError("missing", "its content is withheld", device=item.device, seq=item.seq)
     # SEG-20: "A reader MUST NOT change its state for a segment that fails a check up to the hashes of the ciphertexts."
     check_parts(header, summary=item.summary, body=item.body)
     return feed
+
+
+def check_body(account: Account, item: PageItem, known: HeaderIds) -> VerifiedHeader:
+    """Check a segment that is shown again for its body against the header that was verified there.
+
+    Raises `MalformedError`, `AuthenticationError` or `HistoryError` (`fork`, `missing`).
+    """
+    place = {"device": item.device, "seq": item.seq}
+    verified = verify_item(account, item)
+    if known(item.device, item.seq) != verified.id:
+        raise HistoryError("fork", "another header was verified at this place", **place)
+    if item.summary is None or item.body is None:
+        raise HistoryError("missing", "its content is withheld", **place)
+    check_parts(verified.header, summary=item.summary, body=item.body)
+    return verified
+
+
+def awaiting(account: Account, feed: Feed, verified: VerifiedHeader, summary: bytes) -> ReadSegment:
+    """A segment whose body has still to come, with what its summary says. Where that does not open, the body will tell
+    why."""
+    told: Summary | None = None
+    if account.can_read(verified.header.epoch):
+        with contextlib.suppress(AuthenticationError, MalformedError):
+            epoch = account.epoch(verified.header.epoch)
+            told = open_segment(verified, account.id, epoch, summary=summary, body=None).summary
+    return ReadSegment(feed, verified, summary, None, None, told=told)
 
 
 def open_checked(account: Account, feed: Feed, verified: VerifiedHeader, summary: bytes, body: bytes) -> CheckedSegment:

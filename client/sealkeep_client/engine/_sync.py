@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sealkeep_client.engine._actions import Steps
+from sealkeep_client.engine._awaited import AwaitedBodies
 from sealkeep_client.engine._following import follow_roster, judged
 from sealkeep_client.engine._reader import Reader
 from sealkeep_client.engine._relinking import relink
@@ -87,6 +88,8 @@ class Sync:
                 yield from self._writer.write(heads.incarnation)
             if self._session.account.holds_current:
                 break
+        # Last: neither what is new nor what waits to be sent should wait for all that is old.
+        yield from AwaitedBodies(self._session, self._reader.count, self._reader.progress).fetch()
         return SyncReport(
             self._session.account,
             segments_read=self._reader.segments,

@@ -8,10 +8,9 @@ from typing import Final
 from sealkeep_client.answers import Page, PageItem
 from sealkeep_client.engine._actions import Decode, LoadUnopened, ReadFeed, SaveOpened, Steps
 from sealkeep_client.engine._decoding import take_decoded
-from sealkeep_client.engine._reading import ReadSegment, open_checked, verify_item
+from sealkeep_client.engine._reading import ReadSegment, check_body, open_checked
 from sealkeep_client.engine._session import Session
 from sealkeep_protocol.errors import HistoryError
-from sealkeep_protocol.segments import check_parts
 
 _AT_ONCE: Final = 256  # places
 
@@ -37,15 +36,9 @@ def open_unopened(session: Session, opened: Callable[[ReadSegment], None]) -> St
 
 
 def _open(session: Session, item: PageItem) -> Steps[ReadSegment]:
-    place = {"device": item.device, "seq": item.seq}
-    verified = verify_item(session.account, item)
-    if session.lookup(item.device, item.seq) != verified.id:
-        raise HistoryError("fork", "another header was verified at this place", **place)
-    if item.summary is None or item.body is None:
-        raise HistoryError("missing", "its content is withheld", **place)
-    check_parts(verified.header, summary=item.summary, body=item.body)
+    verified = check_body(session.account, item, session.lookup)
     feed = session.account.feed(item.device)
-    checked = open_checked(session.account, feed, verified, item.summary, item.body)
+    checked = open_checked(session.account, feed, verified, item.summary or b"", item.body or b"")
     if checked.opened is not None:
         yield Decode(checked.opened.content or b"")
     read = yield from take_decoded(checked)

@@ -50,6 +50,31 @@ class Kept:
             if new:
                 self._trim(segment.device, segment.seq, len(segment.summary) + len(segment.body))
 
+    def add_header(self, device: int, seq: int, header: bytes) -> None:
+        """Keep the header of a segment that was verified and whose body has still to come."""
+        with self._database.transaction():
+            new = self._database.write(
+                "INSERT OR IGNORE INTO kept (device, seq, header) VALUES (?, ?, ?)", (device, seq, header)
+            )
+            if new:
+                self._trim(device, seq, 0)
+
+    def fill(self, segment: KeptSegment) -> None:
+        """Keep summary and body of a segment too, where its header is still here alone."""
+        with self._database.transaction():
+            filled = self._database.write(
+                "UPDATE kept SET summary = ?, body = ?, chunks = ? WHERE device = ? AND seq = ? AND body IS NULL",
+                (
+                    segment.summary,
+                    segment.body,
+                    None if segment.chunks is None else b"".join(segment.chunks),
+                    segment.device,
+                    segment.seq,
+                ),
+            )
+            if filled:
+                self._trim(segment.device, segment.seq, len(segment.summary) + len(segment.body))
+
     def take_pending(self, device: int, seq: int) -> None:
         """Keep an own segment that waits for its answer no longer. Call before it is dropped from there."""
         with self._database.transaction():

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from sealkeep_client.store._database import Database
-from sealkeep_client.store._schema import APPLICATION_ID, FILES, KEPT, SCHEMA, UNOPENED, VERSION
+from sealkeep_client.store._schema import APPLICATION_ID, AWAITED, FILES, KEPT, SCHEMA, UNOPENED, VERSION
 from sealkeep_protocol.errors import StoreError
 
-STEPS: Mapping[int, str] = MappingProxyType({1: UNOPENED, 2: KEPT, 3: FILES})
+STEPS: Mapping[int, str] = MappingProxyType({1: UNOPENED, 2: KEPT, 3: FILES, 4: AWAITED})
 """SQL that leads from the version of its key to the next. A step that was published never changes."""
 
 

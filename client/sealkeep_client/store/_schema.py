@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-VERSION: Final = 4
+VERSION: Final = 5
 """Stored as `PRAGMA user_version`."""
 
 APPLICATION_ID: Final = 0x5EA1_4EE9
@@ -86,6 +86,16 @@ ALTER TABLE pending ADD COLUMN contents BLOB NOT NULL DEFAULT x'80';
 ALTER TABLE kept ADD COLUMN chunks BLOB DEFAULT x''; -- NULL: not all are known
 """
 """What version 4 added."""
+
+AWAITED: Final = """
+-- Verified segments whose bodies have still to come, and what their summaries say (see `_awaited`); `last` is in ms.
+CREATE TABLE awaited (
+    device INTEGER NOT NULL, seq INTEGER NOT NULL, stage INTEGER NOT NULL, last INTEGER NOT NULL, size INTEGER NOT NULL,
+    records INTEGER NOT NULL, tags BLOB NOT NULL, all_tagged INTEGER NOT NULL, PRIMARY KEY (device, seq)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX awaited_order ON awaited (stage, last DESC, device, seq);
+"""
+"""What version 5 added."""
 
 _TOKENIZE = f"{TOKENIZER[0]} {TOKENIZER[1]} {TOKENIZER[2]} {TOKENIZER[3]} '{TOKENIZER[4]}'"
 
@@ -169,4 +179,4 @@ CREATE TABLE feeds (
 CREATE TABLE headers (
     device INTEGER NOT NULL, seq INTEGER NOT NULL, id BLOB NOT NULL, PRIMARY KEY (device, seq)
 ) STRICT, WITHOUT ROWID;
-{UNOPENED}{KEPT}{FILES}"""
+{UNOPENED}{KEPT}{FILES}{AWAITED}"""

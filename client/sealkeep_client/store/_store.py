@@ -9,12 +9,14 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, Self
 
+from sealkeep_client.store._awaited import AwaitedSegments
 from sealkeep_client.store._batches import Found, Reader
 from sealkeep_client.store._changes import Listener, Tracker
 from sealkeep_client.store._content_records import ContentRecords
 from sealkeep_client.store._database import Database
 from sealkeep_client.store._entities import Entities, Put
 from sealkeep_client.store._errors import storing
+from sealkeep_client.store._front import Front
 from sealkeep_client.store._home import DATABASE, EVIDENCE, KEY_FILE, Home, is_held, is_home, write_file
 from sealkeep_client.store._kept import Kept
 from sealkeep_client.store._marks import Marks
@@ -40,8 +42,9 @@ _MEDIA_KEY: Final = "store.media-key"
 class Store:
     """An open home: its lock and its database. Use it from one thread; see the package for how.
 
-    `outbox`, `sync`, `kept`, `media`, `records`, `previews`, `uploads` and `views` are its parts. `ids` must be set before
-    records are put or contacts looked up: it needs the first epoch's secret, which a new device learns late.
+    `outbox`, `front`, `sync`, `kept`, `awaited`, `media`, `records`, `previews`, `uploads` and `views` are its parts.
+    `ids` must be set before records are put or contacts looked up: it needs the first epoch's secret, which a new device
+    learns late.
     """
 
     def __init__(self, home: Home, database: Database) -> None:
@@ -50,8 +53,10 @@ class Store:
         self._tracker = Tracker()
         self._ids: RecordIds | None = None
         self.outbox = Outbox(database, Reader(self._read, lambda rows: self._messages.keys(rows)))
+        self.front = Front(database, self.outbox, lambda: self.ids)
         self.sync = SyncState(database)
         self.kept = Kept(database)
+        self.awaited = AwaitedSegments(database)
         self.media = Media(database, PieceFiles(home.path / MEDIA, self._media_key()))
         self.records = ContentRecords(database)
         self.previews = Previews(database, self.outbox)

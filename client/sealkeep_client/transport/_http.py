@@ -54,6 +54,11 @@ T = TypeVar("T")
 _Stream: TypeAlias = Callable[[], Iterable[bytes]]
 
 PAGE_ITEMS = 32
+"""Segments on a page, with bodies of any length."""
+
+SUMMARY_ITEMS = 256
+"""Segments on a page with short bodies alone."""
+
 _MAX_PAGE = (PAGE_ITEMS + 1) * MAX_ITEM
 _MAX_ROSTER = 64 << 20
 _LEAST_ENTRY = 256  # bytes; an entry is a good deal longer
@@ -129,9 +134,19 @@ class HttpRelay:
         return decode_heads(await self._answer("GET", self._path("heads"), authorized=True))
 
     async def changes(
-        self, after: int, *, incarnation: bytes | None, parts: Parts = "bodies", limit: int = PAGE_ITEMS
+        self,
+        after: int,
+        *,
+        incarnation: bytes | None,
+        parts: Parts = "bodies",
+        short: int = 0,
+        limit: int = PAGE_ITEMS,
     ) -> Page:
-        query = {"after": str(after), "parts": parts, "limit": str(min(limit, PAGE_ITEMS))}
+        """Changes after a position. With summaries, bodies of at most `short` bytes come too."""
+        most = PAGE_ITEMS if parts == "bodies" else SUMMARY_ITEMS
+        query = {"after": str(after), "parts": parts, "limit": str(min(limit, most))}
+        if short:
+            query["short"] = str(short)
         if incarnation is not None:
             query["incarnation"] = incarnation.hex()
         return await self._page("changes", query)

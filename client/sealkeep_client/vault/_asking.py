@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
+from sealkeep_client.answers import Page
 from sealkeep_client.engine import (
     Append,
     AppendEntry,
     AppendItem,
+    BodyRange,
     Claim,
     Copy,
     CopyRoster,
+    ReadBodies,
     ReadChanges,
     ReadFeed,
     ReadHeads,
@@ -19,7 +22,7 @@ from sealkeep_client.engine import (
     ReadWraps,
     Steps,
 )
-from sealkeep_client.transport import HttpRelay
+from sealkeep_client.transport import SUMMARY_ITEMS, HttpRelay
 from sealkeep_protocol import cbor
 from sealkeep_protocol.errors import SealkeepError
 from sealkeep_protocol.types import AccountId
@@ -39,9 +42,11 @@ async def ask(relay: HttpRelay, account: AccountId, action: object) -> Any:
         case ReadHeads():
             return await relay.heads()
         case ReadChanges():
-            return await relay.changes(action.after, incarnation=action.incarnation)
+            return await changes(relay, action)
         case ReadFeed():
             return await relay.feed(action.device, action.first, parts="bodies" if action.bodies else "headers")
+        case ReadBodies():
+            return await bodies(relay, action.wanted)
         case Append():
             return await relay.append([_item(item) for item in action.items])
         case AppendEntry():
@@ -53,6 +58,20 @@ async def ask(relay: HttpRelay, account: AccountId, action: object) -> Any:
         case Claim():
             return await relay.claim(action.ids)
     raise TypeError(f"no question to a relay: {type(action).__name__}")
+
+
+async def changes(relay: HttpRelay, action: ReadChanges) -> Page:
+    """A page of changes, with all bodies or only the short ones."""
+    if action.short is None:
+        return await relay.changes(action.after, incarnation=action.incarnation)
+    return await relay.changes(
+        action.after, incarnation=action.incarnation, parts="summaries", short=action.short, limit=SUMMARY_ITEMS
+    )
+
+
+async def bodies(relay: HttpRelay, wanted: BodyRange) -> Page:
+    """A page of segments with their bodies."""
+    return await relay.feed(wanted.device, wanted.first, limit=wanted.count)
 
 
 def _item(item: AppendItem) -> list[cbor.Item]:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from sealkeep_client.answers import Page
 from sealkeep_client.engine import (
     Account,
     Action,
     Become,
+    BodyRange,
     NewKit,
     Progress,
     PutChunks,
+    ReadBodies,
     ReadChanges,
     SaveRoster,
     SaveSegment,
@@ -25,7 +28,7 @@ from sealkeep_client.engine import (
 )
 from sealkeep_client.store import Store
 from sealkeep_client.transport import HttpRelay
-from sealkeep_client.vault._asking import ask
+from sealkeep_client.vault._asking import ask, bodies, changes
 from sealkeep_client.vault._local import Local
 from sealkeep_client.vault._transfers import put_chunks
 from sealkeep_client.workers import Worker
@@ -33,6 +36,7 @@ from sealkeep_protocol.errors import PeerError, SealkeepError, UsageError
 from sealkeep_protocol.keys import KeyRecord
 
 T = TypeVar("T")
+_Asked: TypeAlias = ReadChanges | BodyRange
 
 
 class StoreThread:
@@ -101,7 +105,7 @@ class Driver:
         self._on_progress = on_progress
         self._may_have_worker = worker
         self._new_kit = new_kit
-        self._ahead: tuple[ReadChanges, asyncio.Task[Page]] | None = None
+        self._ahead: dict[_Asked, asyncio.Task[Page]] = {}
 
     async def run(self, steps: Steps[T]) -> T:
         """Run to the end. Raises what the engine raises; the store then holds whole steps only."""
@@ -148,6 +152,8 @@ class Driver:
         match action:
             case ReadChanges():
                 return await self._read_changes(action)
+            case ReadBodies():
+                return await self._read_bodies(action)
             case PutChunks():
                 await put_chunks(self._relay, self._local.files.sealed, action.ids)
                 return None
@@ -171,20 +177,32 @@ class Driver:
         finally:
             worker.close()
 
-    # Reading one page ahead, while the store takes the one before
+    # Reading ahead, while the store takes the page before
 
     async def _read_changes(self, action: ReadChanges) -> Page:
-        if self._ahead is not None and self._ahead[0] == action:
-            page = await self._ahead[1]
-        else:
-            await self._stop_reading_ahead()
-            page = await self._relay.changes(action.after, incarnation=action.incarnation)
-        self._ahead = None
+        page = await self._take(action, partial(changes, self._relay, action))
         if page.more:
-            following = ReadChanges(page.position, action.incarnation)
-            task = asyncio.ensure_future(self._relay.changes(following.after, incarnation=following.incarnation))
-            self._ahead = (following, task)
+            following = replace(action, after=page.position)
+            self._ahead[following] = asyncio.ensure_future(changes(self._relay, following))
         return page
+
+    async def _read_bodies(self, action: ReadBodies) -> Page:
+        for wanted in (action.wanted, *action.following):
+            if wanted not in self._ahead:
+                self._ahead[wanted] = asyncio.ensure_future(bodies(self._relay, wanted))
+        return await self._take(action.wanted, partial(bodies, self._relay, action.wanted), action.following)
+
+    async def _take(
+        self, asked: _Asked, ask_now: Callable[[], Coroutine[Any, Any, Page]], following: Sequence[_Asked] = ()
+    ) -> Page:
+        """The answer to a question that was asked ahead, or is asked now. What was asked ahead in vain is given up."""
+        under_way = self._ahead.pop(asked, None)
+        try:
+            await self._stop_reading_ahead(but=following)
+            return await (ask_now() if under_way is None else under_way)
+        finally:
+            if under_way is not None:
+                under_way.cancel()
 
     @contextlib.asynccontextmanager
     async def _reading_ahead(self) -> AsyncIterator[None]:
@@ -193,8 +211,8 @@ class Driver:
         finally:
             await self._stop_reading_ahead()
 
-    async def _stop_reading_ahead(self) -> None:
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None:
-            ahead[1].cancel()
-            await asyncio.gather(ahead[1], return_exceptions=True)
+    async def _stop_reading_ahead(self, *, but: Sequence[_Asked] = ()) -> None:
+        vain = [self._ahead.pop(asked) for asked in list(self._ahead) if asked not in but]
+        for task in vain:
+            task.cancel()
+        await asyncio.gather(*vain, return_exceptions=True)

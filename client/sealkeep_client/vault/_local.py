@@ -19,6 +19,7 @@ from sealkeep_client.engine import (
     CheckRecords,
     Decode,
     DropPending,
+    LoadAwaited,
     LoadKept,
     LoadPending,
     LoadStored,
@@ -29,6 +30,7 @@ from sealkeep_client.engine import (
     PendingSegment,
     ReadSegment,
     RemovedError,
+    SaveBody,
     SaveChunks,
     SaveOpened,
     SavePending,
@@ -41,12 +43,12 @@ from sealkeep_client.engine import (
     SettleUploads,
     TakeDecoded,
     TakePacked,
-    known_chunks,
 )
 from sealkeep_client.jobs.contents import DecodedContent
-from sealkeep_client.store import FeedHead, KeptSegment, OutboxBatch, Receipt, Store, UploadClass
+from sealkeep_client.store import FeedHead, OutboxBatch, Receipt, Store, UploadClass
 from sealkeep_client.store import Head as StoredHead
 from sealkeep_client.vault._jobs import Jobs
+from sealkeep_client.vault._local_bodies import add_awaited, kept_segment, load_awaited
 from sealkeep_client.vault._local_files import LocalFiles
 from sealkeep_client.workers import Worker
 from sealkeep_protocol import cbor
@@ -169,6 +171,10 @@ class Local:
                 return self._jobs.decode(action.content, self.store.ids)
             case TakeDecoded():
                 return self._jobs.decoded()
+            case LoadAwaited():
+                return load_awaited(self.store, action)
+            case SaveBody():
+                return self._save_body(action)
             case LoadUnopened():
                 return self.store.sync.unopened(action.limit)
             case SaveOpened():
@@ -242,16 +248,25 @@ class Local:
         account, segment = action.account, action.segment
         if segment is not None:
             self._save_feed(account, segment.feed)
-            header = segment.header.header
-            chunks: tuple[bytes, ...] | None = ()
-            if header.chunks is not None:
-                chunks = None if segment.content is None else known_chunks(segment.content.contents)
-            kept = KeptSegment(header.device, header.seq, segment.header.data, segment.summary, segment.body, chunks)
-            self.store.kept.add(kept)
-            if segment.is_unopened:
-                self.store.sync.add_unopened(header.device, header.seq, header.epoch)
-            self._save_records(segment)
+            if segment.body is None:
+                add_awaited(self.store, segment)
+            else:
+                self.store.kept.add(kept_segment(segment, segment.body))
+                self._save_content(segment)
         self.put("cursor", [account.incarnation, account.position, account.rereads])
+
+    def _save_body(self, action: SaveBody) -> None:
+        self.store.awaited.drop(action.device, action.seq)
+        segment = action.segment
+        if segment is not None and segment.body is not None:
+            self.store.kept.fill(kept_segment(segment, segment.body))
+            self._save_content(segment)
+
+    def _save_content(self, segment: ReadSegment) -> None:
+        header = segment.header.header
+        if segment.is_unopened:
+            self.store.sync.add_unopened(header.device, header.seq, header.epoch)
+        self._save_records(segment)
 
     def _save_records(self, segment: ReadSegment) -> None:
         if segment.unreadable is not None:
@@ -386,6 +401,8 @@ _LOCAL: Final = (
     SaveSegment,
     Decode,
     TakeDecoded,
+    LoadAwaited,
+    SaveBody,
     LoadUnopened,
     SaveOpened,
     SettleUploads,

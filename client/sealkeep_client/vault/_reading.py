@@ -24,7 +24,9 @@ class Reading:
 
     async def conversations(self) -> list[Chat]:
         def load() -> list[Chat]:
-            chats = [show_chat(view) for view in self._core.store.views.conversations()]
+            store = self._core.store
+            awaited = store.awaited.by_conversation()
+            chats = [show_chat(view, awaited=awaited.of(view.id)) for view in store.views.conversations()]
             return sorted(chats, key=lambda chat: (-(chat.last or -(1 << 62)), chat.id))
 
         return await self._core.in_store(load)

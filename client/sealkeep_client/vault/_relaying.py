@@ -35,6 +35,15 @@ class Relaying:
 
     async def sync(self, *, progress: OnProgress | None = None, writes: bool = True) -> SyncSummary:
         """What `Vault.sync` promises; without `writes` it only reads."""
+        summary = await self._sync_once(progress, writes)
+        # What is new, and what waits to be sent, comes before the bodies that are still awaited, each time anew.
+        awaited = summary.awaited + 1
+        while 0 < summary.awaited < awaited:
+            awaited = summary.awaited
+            summary = summary.then(await self._sync_once(progress, writes))
+        return summary
+
+    async def _sync_once(self, progress: OnProgress | None, writes: bool) -> SyncSummary:
         core = self._core
         async with core.exclusive:
             await self.register()
@@ -50,7 +59,7 @@ class Relaying:
             finally:
                 async with self.settled:
                     self.settled.notify_all()
-            await core.in_store(lambda: self._note_sync(report))
+            awaited = await core.in_store(lambda: self._note_sync(report))
         return SyncSummary(
             received=report.records_read,
             sent=report.records_written,
@@ -62,6 +71,7 @@ class Relaying:
             enrolled=enrolled,
             closing=is_closing(report.account),
             files_sent=report.contents_written,
+            awaited=awaited,
         )
 
     async def _sync(self, progress: OnProgress | None, writes: bool) -> SyncReport:
@@ -96,16 +106,23 @@ class Relaying:
             anew=anew,
         )
 
-    def _note_sync(self, report: SyncReport) -> None:
+    def _note_sync(self, report: SyncReport) -> int:
+        """Note it; returns how many segments are awaited still."""
         local = self._core.local
         local.put("last-sync", [self._core.sources.now(), report.used, report.allowed])
         local.account = replace(local.account, linked=report.account.linked)
+        return self._core.store.awaited.count().segments
 
     async def verify(self, *, files: bool, progress: OnProgress | None) -> VerifyReport:
         core = self._core
         async with core.exclusive:
             verification = await core.in_store(
-                lambda: Verification(core.local.account, core.local.known, core.local.signed)
+                lambda: Verification(
+                    core.local.account,
+                    core.local.known,
+                    core.local.signed,
+                    awaited=core.store.awaited.holds,
+                )
             )
             result = await core.drive(verification.run(), progress)
         unavailable = dict.fromkeys(result.unavailable)

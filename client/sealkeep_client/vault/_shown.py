@@ -51,7 +51,7 @@ class Shown:
             self._names.clear()
 
 
-def show_chat(view: ConversationView) -> Chat:
+def show_chat(view: ConversationView, *, awaited: int = 0) -> Chat:
     """The conversation as an app is shown it, also where nothing but messages is known of it."""
     record = view.record if isinstance(view.record, Conversation) else None
     return Chat(
@@ -62,4 +62,5 @@ def show_chat(view: ConversationView) -> Chat:
         messages=view.messages,
         last=view.last,
         reads=view.reads,
+        awaited=awaited,
     )

@@ -15,6 +15,7 @@ def read_status(core: Core) -> Status:
     last, used, allowed = local.get("last-sync") or (None, 0, 0)
     conversations, messages = store.views.counts()
     _, files, file_bytes = store.uploads.count()
+    awaited = store.awaited.count()
     own = account.roster.devices[account.device]
     return Status(
         relay=local.get("relay"),
@@ -36,5 +37,8 @@ def read_status(core: Core) -> Status:
         files_waiting=files,
         file_bytes_waiting=file_bytes,
         files_damaged=store.media.count_damaged(),
+        awaited=awaited.segments,
+        awaited_records=awaited.records,
+        awaited_bytes=awaited.size,
         unreadable=tuple(f"device {device}, seq {seq}: {code}" for device, seq, code in local.get("unreadable") or []),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from sealkeep_client.importers import Problem
@@ -51,7 +51,10 @@ def Text(text: str, *, reply_to: SourceIdentity | bytes | None = None) -> Draft:
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """A conversation in the vault: `key` names it, `id` is its record id; `last` its newest time in ms."""
+    """A conversation in the vault: `key` names it, `id` is its record id; `last` its newest time in ms.
+
+    `awaited` segments that have still to come may hold more of it: a new device has the newest first.
+    """
 
     key: ConversationKey
     id: bytes
@@ -60,6 +63,7 @@ class Chat:
     messages: int = 0
     last: int | None = None
     reads: Mapping[str | None, bytes] = field(default_factory=dict)
+    awaited: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +151,8 @@ class SyncSummary:
     `unopened` segments are kept until this device gets their key. `locked_by` names the device that changed the
     account's keys and gave this one none that opens: until another device mends that, nothing is sent. `enrolled` is
     set where this home turned out to be a copy: it goes on under another device number. `closing`: a recovery kit has
-    closed the account, and until 30 days after that an older one can take it back.
+    closed the account, and until 30 days after that an older one can take it back. Of `awaited` segments the records
+    have still to come.
     """
 
     received: int
@@ -160,6 +165,21 @@ class SyncSummary:
     enrolled: Enrolled | None = None
     closing: bool = False
     files_sent: int = 0
+    awaited: int = 0
+
+    def then(self, later: SyncSummary) -> SyncSummary:
+        """What this and a later sync did together."""
+        return replace(
+            later,
+            received=self.received + later.received,
+            sent=self.sent + later.sent,
+            segments_received=self.segments_received + later.segments_received,
+            segments_sent=self.segments_sent + later.segments_sent,
+            unreadable=(*self.unreadable, *later.unreadable),
+            unopened=max(self.unopened, later.unopened),
+            enrolled=self.enrolled or later.enrolled,
+            files_sent=self.files_sent + later.files_sent,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +229,7 @@ class Status:
     such whose bytes on this device are not what was written; sizes are
     bytes, times ms.
 
+    Of `awaited` segments the records have still to come, with the next syncs: about `awaited_records` in `awaited_bytes`.
     `unopened`, `locked_by` and `closing` are as in `SyncSummary`; `removed_by` names who removed this device from the
     account.
     """
@@ -233,6 +254,9 @@ class Status:
     files_waiting: int = 0
     file_bytes_waiting: int = 0
     files_damaged: int = 0
+    awaited: int = 0
+    awaited_records: int = 0
+    awaited_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

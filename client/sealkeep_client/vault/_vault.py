@@ -374,7 +374,10 @@ class Vault:
         await self._in_step.uploaded(identifier, timeout=timeout)
 
     def history(self, chat: Chat, *, before: Record | None = None, limit: int = 50) -> AsyncIterator[list[Record]]:
-        """Pages of a conversation, the newest page first, each in the order of time; `before` begins further back."""
+        """Pages of a conversation, the newest page first, each in the order of time; `before` begins further back.
+
+        Those that are here: `Chat.awaited` says whether more is on its way.
+        """
         return self._reading.history(chat, before=before, limit=limit)
 
     async def record(self, identifier: bytes) -> Record | None:
@@ -442,6 +445,9 @@ class Vault:
 
     async def sync(self, *, progress: OnProgress | None = None) -> SyncSummary:
         """Catch up with the other devices, and send what waits. One at a time: a second call waits for the first.
+
+        Where there is much to read, as on a new device, the newest messages of every chat come first; they can be read, and
+        written to, while the rest comes. Interrupted it goes on from where it was.
 
         Raises `TransportError` (try again later), `RefusedError`, or a `PeerError` where the relay or a device broke the
         protocol: what is on this device is then as safe as before.

@@ -15,7 +15,7 @@ from sealkeep_client.store import Store, UploadClass
 from sealkeep_client.store._database import Database
 from sealkeep_client.store._errors import translate
 from sealkeep_client.store._migrations import create, migrate
-from sealkeep_client.store._schema import APPLICATION_ID, FILES, KEPT, SCHEMA, UNOPENED, VERSION
+from sealkeep_client.store._schema import APPLICATION_ID, AWAITED, FILES, KEPT, SCHEMA, UNOPENED, VERSION
 from sealkeep_client.store._sync_state import SyncState
 from sealkeep_protocol.errors import StoreError, UsageError
 from sealkeep_protocol.records import ContactKey
@@ -202,7 +202,7 @@ def test_a_database_of_the_first_version_is_led_on(tmp_path: Path) -> None:
     path = tmp_path / "old.db"
     old = Database(path, KEY, create=True)
     with old.transaction():
-        old.script(SCHEMA.replace(UNOPENED, "").replace(KEPT, "").replace(FILES, ""))
+        old.script(SCHEMA.replace(UNOPENED, "").replace(KEPT, "").replace(FILES, "").replace(AWAITED, ""))
         old.script(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1")
     assert old.value("SELECT count(*) FROM sqlite_schema WHERE name = 'unopened'") == 0
     SyncState(old).put_epochs({1: b"1", 3: b"3"})

@@ -109,7 +109,7 @@ def test_a_home_of_an_earlier_version(tmp_path: Path, unlock: Passphrase) -> Non
         store.sync.put("cursor", b"1")
         database = store._database
         with database.transaction():
-            added = "held media pieces content_records uploads previews kept recovery_wraps"
+            added = "awaited held media pieces content_records uploads previews kept recovery_wraps"
             database.script("DROP TRIGGER held_no_more;" + "".join(f"DROP TABLE {table};" for table in added.split()))
             columns = "ALTER TABLE pending DROP COLUMN {}"
             database.script("; ".join(map(columns.format, ("chunks", "missing_ok", "contents"))))

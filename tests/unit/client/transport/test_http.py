@@ -164,6 +164,9 @@ async def test_pages_are_read(server: Server, line: HttpRelay) -> None:
     assert asked.path == f"/v1/accounts/{MADE.id.hex()}/changes"
     assert asked.headers["Authorization"] == f"Bearer {SECRET}-1"
     assert asked.headers["Accept-Encoding"] == "identity"
+    await line.changes(3, incarnation=INCARNATION, parts="summaries", short=4096, limit=1000)
+    asked = server.asked[-1]
+    assert (asked.query["parts"], asked.query["short"], asked.query["limit"]) == ("summaries", "4096", "256")
     server.on("2", sequence(item(9), TRAILER))
     assert (await line.feed(2, 9, parts="headers", limit=5)).items[0].seq == 9
     assert server.asked[-1].query["from"] == "9"

@@ -12,6 +12,7 @@ import pytest
 
 from sealkeep_client import RecoveryKit, Text, Vault
 from sealkeep_client.vault import Progress
+from sealkeep_protocol.errors import HistoryError
 from support.clients import Device
 from support.large_exports import write_noise
 from support.proxy import Proxy
@@ -139,3 +140,23 @@ async def test_a_device_that_is_killed_among_the_bodies(account: Account) -> Non
         await vault.sync()
         assert (await vault.status()).awaited == 0
         assert await exported(vault, account.base / "late.jsonl") == await exported(phone, account.base / "phone.jsonl")
+
+
+async def test_a_body_that_the_relay_lost(account: Account) -> None:
+    """SEG-27, REL-16: told, with device and seq, whenever asked; all else is here."""
+    bodies = sorted(p for p in (account.base / "relay" / "bodies").rglob("*") if p.is_file())
+    damaged = bodies[len(bodies) // 2]
+    good = damaged.read_bytes()
+    damaged.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    async with await recovered(account.base / "laptop", account.kit, account.proxy.url) as laptop:
+        for _ in range(2):
+            with pytest.raises(HistoryError) as caught:
+                await laptop.sync()
+            assert (caught.value.code, caught.value.device) == ("missing", 1)
+            status = await laptop.status()
+            assert status.awaited == 1
+            assert status.messages > MESSAGES // 2
+        assert await newest(laptop) == account.shown
+        damaged.write_bytes(good)
+        await laptop.sync()
+        assert (await laptop.status()).messages == MESSAGES

@@ -194,12 +194,12 @@ async def test_the_log_names_nobody(tmp_path: Path) -> None:
             await provoke(client, owner)
             [body] = [p for p in (tmp_path / "data" / "bodies").rglob("*") if p.is_file()]
             body.unlink()
-            assert (await client.changes(owner.device)).code == "internal"
+            assert [read.body for read in (await client.page(owner.device)).segments].count(None) == 1
             token = await client.token(owner.device)
         relay.stop()
         log = relay.log
     lines = [json.loads(line) for line in log.splitlines()]
-    assert [line["event"] for line in lines] == ["listening", "request-fault", "stopping", "stopped"]
+    assert [line["event"] for line in lines] == ["listening", "body-fault", "stopping", "stopped"]
     assert {name for line in lines for name in line} == {"event", "level", "timestamp", "error"}
     assert lines[1]["error"] == "DamagedError < FileNotFoundError"
     for secret in ("MARKER", token, owner.account.hex(), owner.account.hex()[:8], "127.0.0.1", "/v1/"):
@@ -215,24 +215,37 @@ async def test_the_debug_flag_says_more(tmp_path: Path) -> None:
             await client.append(owner.device, owner.device.seal(60_000))
             [body] = [p for p in (tmp_path / "data" / "bodies").rglob("*") if p.is_file()]
             body.unlink()
-            assert (await client.changes(owner.device)).code == "internal"
+            assert [read.body for read in (await client.page(owner.device)).segments].count(None) == 1
         assert "Traceback" in relay.log
 
 
-async def test_a_damaged_body_in_a_long_page_cuts_the_answer(tmp_path: Path) -> None:
-    """REL-10: what cannot be read is missing, and the page ends without its trailer."""
-    import aiohttp
-
+async def test_a_damaged_body_keeps_no_other_away(tmp_path: Path) -> None:
+    """REL-16: lost, cut, or with one flipped bit: it is not there, neither on a page nor for a proof."""
     with RelayProcess(tmp_path / "data") as relay:
         async with talking_to(relay) as client:
             owner = Owner()
             await client.create(owner)
-            await client.append(owner.device, *(owner.device.seal(200_000) for _ in range(20)))
-            *_, last = sorted(p for p in (tmp_path / "data" / "bodies").rglob("*") if p.is_file())
-            last.unlink()
-            with pytest.raises(aiohttp.ClientError):
-                await client.changes(owner.device)
-            assert (await client.changes(owner.device, parts="summaries")).status == 200
+            put = [owner.device.seal(size) for size in (200_000, 200, 150_000, 100_000, 200, 50_000)]
+            await client.append(owner.device, *put)
+            by_size = {p.stat().st_size: p for p in (tmp_path / "data" / "bodies").rglob("*") if p.is_file()}
+            lost, cut, flipped = (by_size[len(put[place].body)] for place in (0, 2, 3))
+            lost.unlink()
+            cut.write_bytes(put[2].body[:-1])
+            flipped.write_bytes(put[3].body[:-1] + bytes([put[3].body[-1] ^ 1]))
+            for _ in range(2):
+                page = await client.page(owner.device)
+                assert [read.body for read in page.segments] == [
+                    None,
+                    put[1].body,
+                    None,
+                    None,
+                    *(s.body for s in put[4:]),
+                ]
+                assert [read.summary for read in page.segments] == [s.summary for s in put]
+            challenge = bytes(32)
+            answers = (await client.prove(owner.device, *((challenge, (1, seq)) for seq in range(1, 7)))).items
+            assert [answer is None for answer in answers[:-1]] == [True, False, True, True, False, False]
+        assert "body-fault" in relay.log
 
 
 async def test_an_idle_relay_holds_no_log_and_little_more_than_the_bodies(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from sealkeep_protocol.types import AccountId, DeviceId, Seq
 from sealkeep_server import log
 from sealkeep_server.problems import ProblemError
 from sealkeep_server.service._accounts import Accounts
+from sealkeep_server.service._reading import intact
 from sealkeep_server.settings import Settings
 from sealkeep_server.stores import ChunkId, DamagedError, FullError, OpenChunk, Parts, Put, Store
 
@@ -193,7 +194,8 @@ class Files:
             run = await self._store.feed(account, device, seq, Parts.BODIES, limit=1, size=1)
             if not run.segments or run.segments[0].seq != seq:
                 return None
-            return run.segments[0].summary or b"", run.segments[0].body or b""
+            [segment] = await intact(run.segments[:1])
+            return None if segment.body is None else (segment.summary or b"", segment.body)
         found = await self._store.chunks.open(account, target)
         if found is None:
             return None

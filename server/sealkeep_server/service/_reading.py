@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 
-from sealkeep_protocol import cbor
+from sealkeep_protocol import cbor, signed
 from sealkeep_protocol.types import AccountId, DeviceId
-from sealkeep_server.stores import Parts, Run, Store, StoredSegment
+from sealkeep_server import log
+from sealkeep_server.stores import DamagedError, Parts, Run, Store, StoredSegment
 
 _RUN_BYTES = 1 << 19
 _RUN_ITEMS = 512
+_WORTH_A_THREAD = 1 << 16  # bytes to be hashed
 
 # Asks the store for a run: from where on, how many items, how many bytes.
 _Ask = Callable[[int, int, int], Awaitable[Run]]
@@ -32,7 +36,7 @@ def changes(
     async def ask(cursor: int, items: int, size: int) -> Run:
         return await store.changes(account, cursor, parts, limit=items, size=size, short=short)
 
-    return _page(store.incarnation, ask, after, lambda segment: segment.position, parts, limits)
+    return _page(store.incarnation, ask, after, lambda segment: segment.position, limits)
 
 
 def feed(
@@ -43,7 +47,7 @@ def feed(
     async def ask(cursor: int, items: int, size: int) -> Run:
         return await store.feed(account, device, cursor, parts, limit=items, size=size)
 
-    return _page(store.incarnation, ask, first, lambda segment: segment.seq + 1, parts, limits)
+    return _page(store.incarnation, ask, first, lambda segment: segment.seq + 1, limits)
 
 
 async def _page(
@@ -51,13 +55,12 @@ async def _page(
     ask: _Ask,
     cursor: int,
     after: Callable[[StoredSegment], int],
-    parts: Parts,
     limits: PageLimits,
 ) -> AsyncIterator[list[bytes]]:
     items, size = limits.items, limits.size
     while True:
         run = await ask(cursor, min(items, _RUN_ITEMS), min(size, _RUN_BYTES))
-        encoded = [_encode(segment, parts) for segment in run.segments]
+        encoded = [_encode(segment) for segment in await intact(run.segments)]
         items -= len(encoded)
         size -= sum(map(len, encoded))
         if run.segments:
@@ -68,7 +71,28 @@ async def _page(
         yield encoded
 
 
-def _encode(segment: StoredSegment, parts: Parts) -> bytes:
+async def intact(segments: Sequence[StoredSegment]) -> list[StoredSegment]:
+    """The segments, without the bodies that are lost or not what was appended. The operator is told of those."""
+    if sum(len(segment.body or b"") for segment in segments) < _WORTH_A_THREAD:
+        return list(map(_intact, segments))
+    return await asyncio.to_thread(lambda: list(map(_intact, segments)))
+
+
+def _intact(segment: StoredSegment) -> StoredSegment:
+    # REL-16: "A relay MUST compare a body that it gives or proves with the hash in its header, and MUST treat one that it
+    # cannot read, or that fails its hash, as one that is not there: …"
+    fault = segment.fault
+    if segment.body is not None:
+        digests = signed.decode_payload(signed.split(segment.header)[0]).digests
+        if hashlib.sha256(segment.body).digest() == digests[1]:
+            return segment
+        fault = DamagedError("a stored body has another hash than the header that it came with")
+    if fault is not None:
+        log.fault("body-fault", fault)
+    return replace(segment, body=None)
+
+
+def _encode(segment: StoredSegment) -> bytes:
     """`[1, position, device, seq, header, summary or null, body or null]`, by hand: bodies need no second look."""
     address = b"".join(map(cbor.encode, (1, segment.position, segment.device, segment.seq)))
     pieces = [b"\x87", address, _octets_head(len(segment.header)), segment.header]

@@ -184,7 +184,7 @@ class NewSegment:
 
 @dataclass(frozen=True, slots=True)
 class StoredSegment:
-    """A segment on its way out; what was not asked for is None."""
+    """A segment on its way out; what was not asked for is None, and a body that is lost, with the `fault` that says how."""
 
     position: int
     device: DeviceId
@@ -192,6 +192,7 @@ class StoredSegment:
     header: bytes
     summary: bytes | None
     body: bytes | None
+    fault: DamagedError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,8 +326,7 @@ class Store(Protocol):
         self, account: AccountId, after: int, parts: Parts, *, limit: int, size: int, short: int = 0
     ) -> Run:
         """Segments of all feeds beyond a position, in the order of positions: at most `limit`, and no further one once
-        `size` bytes are reached. Of `SUMMARIES` those whose body has at most `short` bytes come with it. Raises
-        `DamagedError`."""
+        `size` bytes are reached. Of `SUMMARIES` those whose body has at most `short` bytes come with it."""
 
     async def feed(
         self, account: AccountId, device: DeviceId, first: int, parts: Parts, *, limit: int, size: int

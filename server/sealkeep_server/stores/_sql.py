@@ -14,6 +14,7 @@ from sealkeep_server.stores._chunk_interface import STAMP_BYTES
 from sealkeep_server.stores._interface import (
     ConflictError,
     CopiedEntry,
+    DamagedError,
     Entry,
     FeedHead,
     FullError,
@@ -364,8 +365,13 @@ def _run(rows: sqlite3.Cursor, bodies: BodyFiles, limit: int, size: int) -> Run:
         for position, device, seq, header, summary, body_size, number, inline in rows:
             if len(found) == limit or total >= size:
                 return Run(found, more=True)
-            body = inline if number is None else bodies.read(number, body_size)
-            found.append(StoredSegment(position, DeviceId(device), Seq(seq), header, summary, body))
+            body, fault = inline, None
+            if number is not None:
+                try:
+                    body = bodies.read(number, body_size)
+                except DamagedError as error:
+                    fault = error
+            found.append(StoredSegment(position, DeviceId(device), Seq(seq), header, summary, body, fault))
             total += len(header) + len(summary or b"") + len(body or b"")
         return Run(found, more=False)
     finally:

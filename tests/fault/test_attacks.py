@@ -76,7 +76,13 @@ async def test_attack(household: Household, table: AttackTable, name: str) -> No
 
     def act(vault: Vault) -> Any:
         hurry(vault)
-        return {"sync": vault.sync, "verify": vault.verify, "repair": partial(repair_and_sync, vault)}[attack.act]()
+        acts: dict[str, Any] = {
+            "sync": vault.sync,
+            "verify": vault.verify,
+            "prove": partial(vault.verify, files=True),
+            "repair": partial(repair_and_sync, vault),
+        }
+        return acts[attack.act]()
 
     async with await homes.open(attack.victim) as vault:
         before = await dump(vault)

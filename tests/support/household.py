@@ -128,6 +128,8 @@ class Household:
         async with await opened(home) as vault:
             if step.do == "write":
                 await write(vault, step.text)
+            elif step.do == "attach":
+                await write_with_file(vault, step.text, folder / "file")
             elif step.fault is None:
                 await vault.sync()
             else:
@@ -168,6 +170,13 @@ def newer_kit(kit: RecoveryKit, ledger: Ledger) -> RecoveryKit:
 async def write(vault: Vault, text: str) -> None:
     """Write a message; the chat comes with the first one."""
     await vault.append(await vault.conversation(CHAT), Text(text))
+
+
+async def write_with_file(vault: Vault, text: str, path: Path) -> None:
+    """Write a message with a file, whose bytes are the text's own."""
+    path.write_bytes(text.encode() * 100)
+    await vault.append(await vault.conversation(CHAT), Text(text), files=[path])
+    path.unlink()
 
 
 async def texts(vault: Vault) -> list[str]:

@@ -7,6 +7,7 @@ devices must come to one view.
 
 from typing import Final
 
+from sealkeep_conformance.attacks._files import FILES
 from sealkeep_conformance.attacks._joining import KEYS, LOGIN, RECOVERY, ROSTER
 from sealkeep_conformance.attacks._model import (
     Attack,
@@ -40,6 +41,7 @@ GROUPS: Final = {
     "Receipts": RECEIPTS,
     "Refusals": REFUSALS,
     "Verifying again": VERIFYING,
+    "Files": FILES,
     "Joining by the kit": RECOVERY,
     "Pairing": PAIRING,
     "Repair": REPAIR,

@@ -10,18 +10,19 @@ from sealkeep_conformance.relay import Ledger, Route
 from sealkeep_conformance.relay.faults import Fault
 from sealkeep_protocol.types import AccountId
 
-Act: TypeAlias = Literal["sync", "verify", "recover", "pair", "repair"]
+Act: TypeAlias = Literal["sync", "verify", "prove", "recover", "pair", "repair"]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One thing that one device does on the way to a stage. `fault` is on for it alone; with `fails` it breaks the line.
 
-    `put-back` is the relay's: it is restored from a backup that was made at the stage which `text` names.
+    `attach` writes a message with a file. `put-back` is the relay's: it is restored from a backup that was made at the
+    stage which `text` names.
     """
 
     device: str
-    do: Literal["create", "recover", "write", "sync", "put-back"]
+    do: Literal["create", "recover", "write", "attach", "sync", "put-back"]
     text: str = ""
     fault: Callable[[], Fault] | None = None
     routes: Collection[Route] | None = None
@@ -108,9 +109,10 @@ def family(code: str) -> str:
 @dataclass(frozen=True, slots=True)
 class Attack:
     """One attack. `faults` are made for each use, and are on for the victim alone, on these routes (None: on all that they
-    touch). With the act `pair` the phone lets the desk in, and either may be the victim; the act `repair` is a repair and,
-    where nothing is missing after it, a sync, as the command does. `confirms` are the routes that the
-    victim may ask once more before it reports (REL-13, §6.6), beside those that its finding allows.
+    touch). The act `prove` is to verify, all files by their bytes. With the act `pair` the phone lets the desk in, and
+    either may be the victim; the act `repair` is a repair and, where nothing is missing after it, a sync, as the command
+    does. `confirms` are the routes that the victim may ask once more before it reports (REL-13, §6.6), beside those that
+    its finding allows.
     """
 
     name: str

@@ -15,6 +15,8 @@
 | `waiting` | `in-step`; 2:2 is signed and was sent, and the relay took nothing |
 | `stale` | `waiting`; entry 3 (desk, 4), epoch 4, which the laptop knows of |
 | `dropped` | `stale`; 2:2 was refused, another 2:2 was signed and sent, and the relay took nothing |
+| `filed` | `in-step`; 1:4 (a message with a file), 1:5 (where that is stored) at positions 5 and 6; all have read it |
+| `filing` | `in-step`; 2:2 (a message with a file) at position 5; its chunk was put; 2:3 (where it is) was sent, and not taken |
 | `replaced` | `stale`; 2:2 was refused, and another 2:2 stored, which the phone has read |
 """
 
@@ -85,6 +87,8 @@ STAGES: Final = {
             (*_joined("desk"), Step("phone", "sync"), *_written("phone", "p7"), *_synced("laptop", "tablet")),
         ),
         Stage("lost-entry", "since", (Step(RELAY, "put-back", "in-step"),)),
+        Stage("filed", "in-step", (Step("phone", "attach", "f1"), *_synced("phone", "laptop", "tablet"))),
+        Stage("filing", "in-step", (Step("laptop", "attach", "f2"), _lost(skip=1), _lost())),
         Stage("waiting", "in-step", (Step("laptop", "write", "l2"), _lost())),
         Stage("stale", "waiting", (*_joined("desk"), _lost())),
         Stage("dropped", "stale", (_lost(skip=1),)),
@@ -111,4 +115,4 @@ def devices_of(name: str) -> list[str]:
 
 def texts_of(name: str) -> list[str]:
     """All texts that were written by then, sorted."""
-    return sorted(step.text for stage in path_to(name) for step in stage.steps if step.do == "write")
+    return sorted(step.text for stage in path_to(name) for step in stage.steps if step.do in ("write", "attach"))

@@ -1,5 +1,6 @@
 """The ways in which a relay can misbehave (see `FAULTS`); each is described by the first line of its docstring."""
 
+from sealkeep_conformance.relay.faults._chunks import ClaimLie, MissChunks, SpoilChunk
 from sealkeep_conformance.relay.faults._fault import (
     FAULTS,
     Fault,
@@ -71,6 +72,7 @@ __all__ = [
     "AnotherIdentity",
     "AnotherRoster",
     "AnotherStore",
+    "ClaimLie",
     "Cursor",
     "Deny",
     "Drip",
@@ -93,6 +95,7 @@ __all__ = [
     "Inflate",
     "Instead",
     "Lose",
+    "MissChunks",
     "NoTrailer",
     "OversizeItem",
     "OversizePage",
@@ -108,6 +111,7 @@ __all__ = [
     "ServeRefused",
     "Shorten",
     "Silence",
+    "SpoilChunk",
     "StaleRoster",
     "Status",
     "Strip",

@@ -16,7 +16,7 @@
 | `stale` | `waiting`; entry 3 (desk, 4), epoch 4, which the laptop knows of |
 | `dropped` | `stale`; 2:2 was refused, another 2:2 was signed and sent, and the relay took nothing |
 | `filed` | `in-step`; 1:4 (a message with a file), 1:5 (where that is stored) at positions 5 and 6; all have read it |
-| `filing` | `in-step`; 2:2 (a message with a file) at position 5; its chunk was put; 2:3 (where it is) was sent, and not taken |
+| `filing` | `in-step`; 2:2 (a message with a file) at position 5; its chunk put; 2:3 (where it is) sent, not taken |
 | `replaced` | `stale`; 2:2 was refused, and another 2:2 stored, which the phone has read |
 """
 

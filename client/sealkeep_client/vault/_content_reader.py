@@ -10,7 +10,7 @@ from typing import ParamSpec, TypeVar
 
 from sealkeep_client.store import KnownRecord
 from sealkeep_client.vault._core import Core
-from sealkeep_client.vault._transfers import IN_FLIGHT, in_parallel
+from sealkeep_client.vault._transfers import in_parallel
 from sealkeep_protocol.errors import (
     AuthenticationError,
     HistoryError,
@@ -53,6 +53,7 @@ class ContentReader:
     def __init__(self, core: Core, root: bytes) -> None:
         self._core = core
         self.root = root
+        self.in_flight = core.in_flight
         self._content: Content | None = None
         self._candidates: list[_Candidate] | None = None
         self._locating = asyncio.Lock()
@@ -101,7 +102,7 @@ class ContentReader:
             await self._core.in_store(partial(self._put, piece_of(piece)))
         return shown
 
-    async def prove(self, *, in_flight: int = IN_FLIGHT) -> int:
+    async def prove(self) -> int:
         """Read all chunks from the relay, whatever is on this device; returns the content's size. Raises as `piece`."""
         content = await self.content()
         if self._candidates is None:
@@ -114,7 +115,7 @@ class ContentReader:
                 if index <= content.whole:
                     check_piece(content, index, piece)
 
-        await in_parallel(read, in_flight)
+        await in_parallel(read, self.in_flight)
         candidates = await self._left()
         first = candidates[0] if candidates else None
         if first is not None and first.location is not None and first.opened >= len(content.hashes):

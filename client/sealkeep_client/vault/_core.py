@@ -16,6 +16,7 @@ from sealkeep_client.transport import Credentials, HttpRelay
 from sealkeep_client.vault._driver import Driver, StoreThread
 from sealkeep_client.vault._evidence import save_evidence
 from sealkeep_client.vault._local import Local
+from sealkeep_client.vault._transfers import IN_FLIGHT
 from sealkeep_client.vault._types import OnProgress, Progress
 from sealkeep_protocol.errors import PeerError, UsageError
 from sealkeep_protocol.keys import KeyRecord
@@ -36,7 +37,7 @@ class Core:
 
     `exclusive` is held by whoever carries steps of the engine through: two at once would each work on an account that
     the other changes. `closing` says that the vault was told to close, `worker` that long work may use
-    a second process.
+    a second process, `in_flight` how many chunks may be on their way at once.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Core:
         sources: Sources,
         *,
         worker: bool = True,
+        in_flight: int = IN_FLIGHT,
     ) -> None:
         self.store = store
         self.local = local
@@ -55,6 +57,7 @@ class Core:
         self.relay = relay
         self.sources = sources
         self.worker = worker
+        self.in_flight = in_flight
         self.exclusive = asyncio.Lock()
         self.closing = False
         self.use_device()
@@ -95,7 +98,13 @@ class Core:
         if self._speaks_for != self.local.account.device:  # it became another, and whoever saw to that was cancelled
             self.use_device()
         driver = Driver(
-            self.local, self.relay, self.thread, _engine_progress(progress), worker=self.worker, new_kit=new_kit
+            self.local,
+            self.relay,
+            self.thread,
+            _engine_progress(progress),
+            worker=self.worker,
+            in_flight=self.in_flight,
+            new_kit=new_kit,
         )
         try:
             return await driver.run(steps)

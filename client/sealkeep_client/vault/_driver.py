@@ -30,7 +30,7 @@ from sealkeep_client.store import Store
 from sealkeep_client.transport import HttpRelay
 from sealkeep_client.vault._asking import ask, bodies, changes
 from sealkeep_client.vault._local import Local
-from sealkeep_client.vault._transfers import put_chunks
+from sealkeep_client.vault._transfers import IN_FLIGHT, put_chunks
 from sealkeep_client.workers import Worker
 from sealkeep_protocol.errors import PeerError, SealkeepError, UsageError
 from sealkeep_protocol.keys import KeyRecord
@@ -97,6 +97,7 @@ class Driver:
         on_progress: Callable[[Progress], None] | None = None,
         *,
         worker: bool = False,
+        in_flight: int = IN_FLIGHT,
         new_kit: Callable[[Account], KeyRecord] | None = None,
     ) -> None:
         self._local = local
@@ -104,6 +105,7 @@ class Driver:
         self._thread = thread
         self._on_progress = on_progress
         self._may_have_worker = worker
+        self._in_flight = in_flight
         self._new_kit = new_kit
         self._ahead: dict[_Asked, asyncio.Task[Page]] = {}
 
@@ -155,7 +157,7 @@ class Driver:
             case ReadBodies():
                 return await self._read_bodies(action)
             case PutChunks():
-                await put_chunks(self._relay, self._local.files.sealed, action.ids)
+                await put_chunks(self._relay, self._local.files.sealed, action.ids, in_flight=self._in_flight)
                 return None
             case NewKit():
                 if self._new_kit is None:

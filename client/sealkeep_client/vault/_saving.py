@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import IO
 
 from sealkeep_client.vault._content_reader import ContentReader
-from sealkeep_client.vault._transfers import IN_FLIGHT
 from sealkeep_protocol.errors import StoreError, UsageError
 from sealkeep_protocol.files import PIECE_SIZE, Content
 from sealkeep_protocol.primitives import equal, sha256
@@ -19,7 +18,7 @@ from sealkeep_protocol.primitives import equal, sha256
 _PART = ".sealkeep-part"
 
 
-async def save(reader: ContentReader, out: Path, *, in_flight: int = IN_FLIGHT, taken: Callable[[int], None]) -> int:
+async def save(reader: ContentReader, out: Path, *, taken: Callable[[int], None]) -> int:
     """Write a content to `out`, which appears whole or not at all; returns its bytes. `taken` is called with how many are
     there so far.
 
@@ -34,7 +33,7 @@ async def save(reader: ContentReader, out: Path, *, in_flight: int = IN_FLIGHT, 
         try:
             done = await asyncio.to_thread(_verified, file, content)
             taken(_bytes(content, done))
-            async with aclosing(_pieces(reader, done, in_flight)) as pieces:
+            async with aclosing(_pieces(reader, done)) as pieces:
                 async for index, piece in pieces:
                     await asyncio.to_thread(_write, file, piece)
                     taken(_bytes(content, index + 1))
@@ -44,13 +43,13 @@ async def save(reader: ContentReader, out: Path, *, in_flight: int = IN_FLIGHT, 
     return content.size
 
 
-async def _pieces(reader: ContentReader, first: int, in_flight: int) -> AsyncGenerator[tuple[int, memoryview]]:
+async def _pieces(reader: ContentReader, first: int) -> AsyncGenerator[tuple[int, memoryview]]:
     """The pieces from `first` on that hold bytes of the content, in order, some fetched ahead."""
     last = -(-(await reader.content()).size // PIECE_SIZE)
     ahead: deque[asyncio.Task[memoryview]] = deque()
     try:
         for index in range(first, last):
-            while index + len(ahead) < last and len(ahead) < in_flight:
+            while index + len(ahead) < last and len(ahead) < reader.in_flight:
                 ahead.append(asyncio.ensure_future(reader.piece(index + len(ahead), keep=False)))
             yield index, await ahead[0]
             ahead.popleft()

@@ -7,14 +7,21 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 
 from sealkeep_client.transport import HttpRelay
+from sealkeep_protocol.errors import UsageError
 
 IN_FLIGHT: Final = 8
 """Chunks on their way at once, where nothing else is said."""
 
+_MOST: Final = 64  # each is a megabyte in memory, and a connection
 
-async def put_chunks(
-    relay: HttpRelay, chunks: Mapping[bytes, bytes], ids: Iterable[bytes], *, in_flight: int = IN_FLIGHT
-) -> None:
+
+def check_in_flight(in_flight: int) -> None:
+    """Raises `UsageError` for a number of chunks that cannot be on their way at once."""
+    if not 0 < in_flight <= _MOST:
+        raise UsageError(f"of a file 1 to {_MOST} pieces can be on their way at once, not {in_flight}")
+
+
+async def put_chunks(relay: HttpRelay, chunks: Mapping[bytes, bytes], ids: Iterable[bytes], *, in_flight: int) -> None:
     """Put chunks. Raises what the first that fails raises; the others are not waited for, and may be there or not."""
     waiting = iter(ids)
 

@@ -45,6 +45,7 @@ from sealkeep_client.vault._repair import Repairing
 from sealkeep_client.vault._setup import create_home
 from sealkeep_client.vault._shown import Shown
 from sealkeep_client.vault._status import read_status
+from sealkeep_client.vault._transfers import IN_FLIGHT, check_in_flight
 from sealkeep_client.vault._types import (
     Change,
     Chat,
@@ -84,7 +85,8 @@ class Vault:
     A record that `append` returned is durable on this device and survives the end of the process at any point; `uploaded`
     waits until the relay has it durably too. Any await may be cancelled without loss. Errors are `SealkeepError`s;
     `.retryable` says whether the same call may succeed later. Long work (imports, a first sync) uses a second process
-    where the machine has a core for it, unless the vault was opened with `worker=False`.
+    where the machine has a core for it, unless the vault was opened with `worker=False`. Of a file at most `in_flight`
+    pieces of 1 MiB, 1 to 64, are on their way to or from the relay at once, and in memory.
     """
 
     def __init__(self, core: Core) -> None:
@@ -111,6 +113,7 @@ class Vault:
         name: str,
         on_kit: Callable[[RecoveryKit], None],
         worker: bool = True,
+        in_flight: int = IN_FLIGHT,
         now: Callable[[], int] = _now_ms,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
     ) -> Self:
@@ -127,7 +130,7 @@ class Vault:
                 home, relay=line, unlock=unlock, name=name, on_kit=on_kit, thread=thread, sources=sources
             )
 
-        vault = await cls._begin(line, make, sources, worker)
+        vault = await cls._begin(line, make, sources, worker, in_flight)
         try:
             await vault._relaying.register()
         except BaseException:
@@ -142,6 +145,7 @@ class Vault:
         *,
         unlock: Unlock,
         worker: bool = True,
+        in_flight: int = IN_FLIGHT,
         now: Callable[[], int] = _now_ms,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
     ) -> Self:
@@ -150,7 +154,7 @@ class Vault:
         async def load(thread: StoreThread) -> Store:
             return await thread.open(Store.open, home, unlock)
 
-        return await cls._begin(None, load, Sources(now, entropy), worker)
+        return await cls._begin(None, load, Sources(now, entropy), worker, in_flight)
 
     @classmethod
     async def recover(
@@ -165,6 +169,7 @@ class Vault:
         on_kit: Callable[[RecoveryKit], None] | None = None,
         discard: bool = False,
         worker: bool = True,
+        in_flight: int = IN_FLIGHT,
         now: Callable[[], int] = _now_ms,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
     ) -> Self:
@@ -193,7 +198,7 @@ class Vault:
                 reclaiming=reclaiming,
             )
 
-        return await cls._begin(line, make, sources, worker)
+        return await cls._begin(line, make, sources, worker, in_flight)
 
     @classmethod
     async def link(
@@ -206,6 +211,7 @@ class Vault:
         on_code: Callable[[LinkCode], None],
         on_words: Callable[[tuple[str, ...]], None],
         worker: bool = True,
+        in_flight: int = IN_FLIGHT,
         now: Callable[[], int] = _now_ms,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
     ) -> Self:
@@ -231,19 +237,25 @@ class Vault:
                 sources=sources,
             ).run()
 
-        return await cls._begin(None, make, sources, worker)
+        return await cls._begin(None, make, sources, worker, in_flight)
 
     @classmethod
     async def _begin(
-        cls, line: HttpRelay | None, make: Callable[[StoreThread], Awaitable[Store]], sources: Sources, worker: bool
+        cls,
+        line: HttpRelay | None,
+        make: Callable[[StoreThread], Awaitable[Store]],
+        sources: Sources,
+        worker: bool,
+        in_flight: int,
     ) -> Self:
+        check_in_flight(in_flight)
         thread = StoreThread()
         try:
             store = await make(thread)
             local = await thread.run(lambda: Local(store, now=sources.now))
             if line is None:
                 line = HttpRelay(await thread.run(local.get, "relay"), now=time.monotonic)
-            return cls(Core(store, local, thread, line, sources, worker=worker))
+            return cls(Core(store, local, thread, line, sources, worker=worker, in_flight=in_flight))
         except BaseException:
             if line is not None:
                 await line.close()

@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from sealkeep_protocol import cbor, signed
+from sealkeep_protocol.errors import MalformedError
 from sealkeep_protocol.types import AccountId, DeviceId
 from sealkeep_server import log
 from sealkeep_server.stores import DamagedError, Parts, Run, Store, StoredSegment
 
 _RUN_BYTES = 1 << 19
 _RUN_ITEMS = 512
+_PARTS = 2  # of which a header has digests: summary and body
 _WORTH_A_THREAD = 1 << 16  # bytes to be hashed
 
 # Asks the store for a run: from where on, how many items, how many bytes.
@@ -83,13 +85,22 @@ def _intact(segment: StoredSegment) -> StoredSegment:
     # cannot read, or that fails its hash, as one that is not there: …"
     fault = segment.fault
     if segment.body is not None:
-        digests = signed.decode_payload(signed.split(segment.header)[0]).digests
-        if hashlib.sha256(segment.body).digest() == digests[1]:
+        digests = _digests(segment.header)
+        if digests is None or hashlib.sha256(segment.body).digest() == digests[1]:
             return segment
         fault = DamagedError("a stored body has another hash than the header that it came with")
     if fault is not None:
         log.fault("body-fault", fault)
     return replace(segment, body=None)
+
+
+def _digests(header: bytes) -> Sequence[bytes] | None:
+    """What a stored header says of its parts; None where it rotted itself, which whoever reads it finds."""
+    try:
+        digests = signed.decode_payload(signed.split(header)[0]).digests
+    except MalformedError:
+        return None
+    return digests if len(digests) == _PARTS else None
 
 
 def _encode(segment: StoredSegment) -> bytes:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ class Person:
         self.vaults.append(vault)
         return vault
 
-    async def create(self, name: str = "phone", **options: Callable[[], int]) -> Vault:
+    async def create(self, name: str = "phone", **options: Any) -> Vault:
         return self.keep(
             await Vault.create(
                 self.home(name),
@@ -50,21 +51,21 @@ class Person:
                 unlock=UNLOCK,
                 name=name,
                 on_kit=self.kits.append,
-                **options,  # type: ignore[arg-type]
+                **options,
             )
         )
 
-    async def open(self, name: str = "phone", **options: Callable[[], int]) -> Vault:
-        return self.keep(await Vault.open(self.home(name), unlock=UNLOCK, **options))  # type: ignore[arg-type]
+    async def open(self, name: str = "phone", **options: Any) -> Vault:
+        return self.keep(await Vault.open(self.home(name), unlock=UNLOCK, **options))
 
-    async def recover(self, name: str = "laptop", **options: Callable[[], int]) -> Vault:
+    async def recover(self, name: str = "laptop", **options: Any) -> Vault:
         return self.keep(
             await Vault.recover(
                 self.home(name),
                 kit=self.kit,
                 unlock=UNLOCK,
                 name=name,
-                **options,  # type: ignore[arg-type]
+                **options,
             )
         )
 

@@ -320,3 +320,49 @@ async def test_previews_come_behind_the_text(person: Person, tmp_path: Path, mon
     assert (found.width, found.height) == (64, 48)
     assert await laptop.preview(Attachment("photo")) is None
     assert (await laptop.verify()).unreadable == ()
+
+
+@pytest.mark.parametrize("in_flight", [1, 3])
+async def test_as_many_chunks_at_once_as_the_vault_may(
+    person: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_flight: int
+) -> None:
+    """There, back into a file, and back to be proved."""
+    under_way, most = 0, 0
+
+    def counting(method: str) -> None:
+        original = getattr(HttpRelay, method)
+
+        async def counted(self: HttpRelay, *arguments: object) -> object:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            try:
+                return await original(self, *arguments)
+            finally:
+                under_way -= 1
+
+        monkeypatch.setattr(HttpRelay, method, counted)
+
+    counting("put_chunk")
+    counting("chunk")
+    found = []
+    phone = await person.create(in_flight=in_flight)
+    record = await phone.append(
+        await phone.conversation("telegram:user:1"), Draft(), files=[made(tmp_path, "a", 6 * MIB)]
+    )
+    await phone.uploaded(record, timeout=30)
+    found.append(most)
+    laptop = await person.recover(in_flight=in_flight)
+    await laptop.sync()
+    for fetch in (laptop.save_attachment(await only(laptop), 0, tmp_path / "b"), laptop.verify(files=True)):
+        most = 0
+        await fetch
+        found.append(most)
+    assert found == [in_flight] * 3
+
+
+@pytest.mark.parametrize("in_flight", [0, -1, 65])
+async def test_a_number_of_chunks_that_cannot_be(person: Person, in_flight: int) -> None:
+    await (await person.create()).close()
+    with pytest.raises(UsageError, match="1 to 64"):
+        await person.open(in_flight=in_flight)

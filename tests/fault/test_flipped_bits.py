@@ -156,7 +156,7 @@ def counted(pytestconfig: pytest.Config) -> int:
 
 @pytest.mark.parametrize("kind", ["header", "summary", "body"])
 async def test_a_segment(scene: Scene, kind: str, pytestconfig: pytest.Config) -> None:
-    """SEG-08, SEG-20, REL-16: named by device and seq; what the device had is as it was; when the bit is back, all comes."""
+    """SEG-08, SEG-20, REL-16: named by device and seq; what it had is as it was; when the bit is back, all comes."""
     objects = scene.stored(kind)
     assert len(objects) > 3
     if kind == "body":  # rows and files

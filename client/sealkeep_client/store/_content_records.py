@@ -90,6 +90,27 @@ class ContentRecords:
             (b"".join(ids), int(served), record.root, record_digest(record)),
         )
 
+    def places(self, record: ContentRecord) -> list[tuple[int, int]]:
+        """(device, seq) of the segments that hold a record."""
+        return [
+            (device, seq)
+            for device, seq in self._database.rows(
+                "SELECT device, seq FROM content_records WHERE root = ? AND digest = ?",
+                (record.root, record_digest(record)),
+            )
+        ]
+
+    def ids_in(self, device: int, seq: int) -> set[bytes] | None:
+        """The ids of all chunks of a segment's records, as far as a later one has not taken their place; None where not all
+        are known."""
+        found = [
+            ids
+            for (ids,) in self._database.rows(
+                "SELECT ids FROM content_records WHERE device = ? AND seq = ?", (device, seq)
+            )
+        ]
+        return None if None in found else {one for ids in found for one in split_ids(ids) or ()}
+
     def of(self, root: bytes) -> list[KnownRecord]:
         """All that is known of a root, in no order."""
         rows = self._database.rows(f"SELECT {_COLUMNS} FROM content_records WHERE root = ?", (root,))  # noqa: S608

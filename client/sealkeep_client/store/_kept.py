@@ -7,6 +7,7 @@ Bounded twice: the oldest lose summary and body beyond `KEPT_BYTES` in all, and 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from sealkeep_client.store._content_records import split_ids
@@ -74,6 +75,14 @@ class Kept:
             )
             if filled:
                 self._trim(segment.device, segment.seq, len(segment.summary) + len(segment.body))
+
+    def learn_chunks(self, device: int, seq: int, chunks: Iterable[bytes]) -> None:
+        """Note the ids of a segment's chunks, where they were not all known."""
+        with self._database.transaction():
+            self._database.write(
+                "UPDATE kept SET chunks = ? WHERE device = ? AND seq = ? AND chunks IS NULL",
+                (b"".join(sorted(chunks)), device, seq),
+            )
 
     def take_pending(self, device: int, seq: int) -> None:
         """Keep an own segment that waits for its answer no longer. Call before it is dropped from there."""

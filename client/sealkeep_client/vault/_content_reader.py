@@ -10,6 +10,7 @@ from typing import ParamSpec, TypeVar
 
 from sealkeep_client.store import KnownRecord
 from sealkeep_client.vault._core import Core
+from sealkeep_client.vault._local_bodies import learn_chunks
 from sealkeep_client.vault._transfers import in_parallel
 from sealkeep_protocol.errors import (
     AuthenticationError,
@@ -210,6 +211,8 @@ class ContentReader:
             if candidate.location is not None:
                 store.media.know(candidate.location.content)
             store.records.note_ids(candidate.known.record, ids, served=served)
+            if candidate.known.record.pieces is not None:
+                learn_chunks(store, candidate.known.record)
 
     async def _fetch(self, candidate: _Candidate, location: Location, index: int) -> bytes:
         """The piece in a chunk, filling included."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from sealkeep_client.engine import AwaitedBody, LoadAwaited, ReadSegment, known_chunks, stage_of
 from sealkeep_client.store import Awaited, KeptSegment, Store
+from sealkeep_protocol import signed
+from sealkeep_protocol.files import ContentRecord, chunks_hash
+from sealkeep_protocol.segments import decode_header
 
 
 def kept_segment(segment: ReadSegment, body: bytes) -> KeptSegment:
@@ -13,6 +16,20 @@ def kept_segment(segment: ReadSegment, body: bytes) -> KeptSegment:
     if header.chunks is not None:
         chunks = None if segment.content is None else known_chunks(segment.content.contents)
     return KeptSegment(header.device, header.seq, segment.header.data, segment.summary, body, chunks)
+
+
+def learn_chunks(store: Store, record: ContentRecord) -> None:
+    """Note the chunks of the segments that hold a record, whose list was opened: from now on they can be brought back to a
+    relay that lost them (§11.5)."""
+    for device, seq in store.records.places(record):
+        header, ids = store.kept.header(device, seq), store.records.ids_in(device, seq)
+        # A later segment's record may have taken the place of one of this: its header tells whether these are all.
+        if (
+            header is not None
+            and ids is not None
+            and chunks_hash(ids) == decode_header(signed.decode_payload(signed.split(header)[0])).chunks
+        ):
+            store.kept.learn_chunks(device, seq, ids)
 
 
 def add_awaited(store: Store, segment: ReadSegment) -> None:

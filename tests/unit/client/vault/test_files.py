@@ -366,3 +366,26 @@ async def test_a_number_of_chunks_that_cannot_be(person: Person, in_flight: int)
     await (await person.create()).close()
     with pytest.raises(UsageError, match="1 to 64"):
         await person.open(in_flight=in_flight)
+
+
+async def test_the_chunks_of_a_long_file_are_learnt_when_its_list_is_opened(person: Person, tmp_path: Path) -> None:
+    """§11.5: from then on this device can bring the segment back to a relay that lost it."""
+    phone, path = await person.create(), made(tmp_path, "long", 9 * MIB + 1)
+    chat = await phone.conversation("telegram:user:1")
+    record = await phone.append(chat, Draft(), files=[path, made(tmp_path, "short", 10)])
+    await phone.uploaded(record, timeout=30)
+    laptop = await person.recover()
+    await laptop.sync()
+
+    def whole(vault: Vault) -> list[tuple[int, tuple[bytes, ...] | None]]:
+        kept = [vault._core.store.kept.whole(1, seq) for seq in range(1, 4)]
+        return [(one.seq, one.chunks) for one in kept if one is not None]
+
+    theirs = await phone._core.in_store(lambda: whole(phone))
+    before = dict(await laptop._core.in_store(lambda: whole(laptop)))
+    assert [seq for seq, chunks in theirs if chunks != before[seq]] == [theirs[-1][0]]
+    assert before[theirs[-1][0]] is None
+    assert len(theirs[-1][1] or ()) == 10 + 1 + 1  # pieces, their list, and the other file
+    async with await laptop.open_attachment(await only(laptop), 0) as file:
+        await file.read(1)
+    assert await laptop._core.in_store(lambda: whole(laptop)) == theirs

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
@@ -20,6 +21,7 @@ from sealkeep_protocol.records import (
     Message,
     MessageView,
     Precision,
+    Preview,
     Reaction,
 )
 
@@ -40,6 +42,8 @@ CENTRED: Final = frozenset({Kind.POKE, Kind.RECALL, Kind.SERVICE})
 """Kinds that are the app's own lines: they stand in the middle."""
 Files: TypeAlias = Mapping[bytes, str]
 NO_FILES: Final[Files] = MappingProxyType({})
+Previews: TypeAlias = Callable[[bytes], "Preview | None"]
+"""The preview that may be shown for the content with a root, where there is one."""
 _PICTURES: Final = (".jpg", ".jpeg", ".png", ".gif", ".webp")
 _NUMBER: Final = re.compile(r"[+-]?\d{1,3}(?:\.\d{1,20})?(?:[eE]-?\d{1,2})?")
 _PREVIEW: Final = 100  # characters
@@ -59,7 +63,14 @@ def shown_time(message: Message) -> str:
     return "" if message.precision == Precision.DAYS else f"<time>{clock(civil(message))}</time>"
 
 
-def bubble(view: MessageView, reply: str, names: Names, files: Files = NO_FILES) -> str:
+def no_previews(_: bytes) -> Preview | None:
+    """None is here."""
+    return None
+
+
+def bubble(
+    view: MessageView, reply: str, names: Names, files: Files = NO_FILES, previews: Previews = no_previews
+) -> str:
     """What stands in the bubble of a message; `reply` is HTML of what it answers, or empty; `files` are the files beside
     the page, by the roots of their contents."""
     message = view.message
@@ -69,7 +80,7 @@ def bubble(view: MessageView, reply: str, names: Names, files: Files = NO_FILES)
     if message.kind == Kind.TEXT and not is_rich:
         return f"{reply}{_text(message)}{_flags(view)}{shown_time(message)}"
     parts = [_forwarded(message), reply]
-    parts += [_attachment(one, message, files) for one in _worth_showing(message)]
+    parts += [_attachment(one, message, files, previews) for one in _worth_showing(message)]
     parts.append(_special(message))
     parts.append(_text(message))
     parts.append(_history(view.history))
@@ -163,7 +174,7 @@ def _worth_showing(message: Message) -> Sequence[Attachment]:
     return [one for one in found if one.role != "thumbnail"] or found
 
 
-def _attachment(attachment: Attachment, message: Message, files: Files) -> str:
+def _attachment(attachment: Attachment, message: Message, files: Files, previews: Previews) -> str:
     kind = message.kind if message.kind in _FILES else Kind.FILE
     details = message.details or {}
     mark, shown = say.sign(kind), say.file_name(attachment, kind)
@@ -178,12 +189,20 @@ def _attachment(attachment: Attachment, message: Message, files: Files) -> str:
     card = _card(mark, name(shown), [escape(facts)] if facts else [])
     path = None if attachment.root is None else files.get(attachment.root)
     if path is None:
-        return card
+        small = None if attachment.root is None else previews(attachment.root)
+        return card if small is None else f"{_preview(small, shown)}{card}"
     address = attribute(quote(path))
     if path.lower().endswith(_PICTURES):  # by what it was written as: what its sender calls it decides nothing
         return f"<a class=f href={address}><img src={address} alt={attribute(shown)} loading=lazy></a>"
     # Saved, not opened: a page that somebody sent must not run beside this one.
     return f"<a class=f href={address} download>{card}</a>"
+
+
+def _preview(preview: Preview, shown: str) -> str:
+    """The picture itself, within the page."""
+    address = attribute(f"data:{preview.media_type};base64,{b64encode(preview.picture).decode()}")
+    size = f"width={preview.width} height={preview.height}"
+    return f"<span class=f><img src={address} {size} alt={attribute(shown)} loading=lazy></span>"
 
 
 _NO_FILE: Final = Attachment("")

@@ -25,7 +25,17 @@ from importlib.resources import files
 from typing import Final
 from zlib import crc32
 
-from sealkeep_client.exporting._bubbles import CENTRED, NO_FILES, Files, bubble, preview, quoted, shown_time
+from sealkeep_client.exporting._bubbles import (
+    CENTRED,
+    NO_FILES,
+    Files,
+    Previews,
+    bubble,
+    no_previews,
+    preview,
+    quoted,
+    shown_time,
+)
 from sealkeep_client.exporting._markup import attribute, escape, name
 from sealkeep_client.exporting._names import Names, title_of
 from sealkeep_client.exporting._output import ByteWriter
@@ -62,18 +72,19 @@ def write_page(
     *,
     ids: RecordIds | None = None,
     files: Files = NO_FILES,
+    previews: Previews = no_previews,
     progress: Callable[[int], None] | None = None,
 ) -> int:
     """Write a view (`store.views.everything()`) as one HTML page, UTF-8; returns the number of records.
 
     `ids` (`store.ids`) leads from replies to their targets; without it they only say that they are replies. `files` are
-    paths of files beside the page, relative to it, by the roots of their contents. `progress` is
-    called with the number of records so far. Memory: the names of contacts, some thousand beginnings of messages, and one
-    block.
+    paths of files beside the page, relative to it, by the roots of their contents; `previews` gives pictures that stand in
+    the page for others. `progress` is called with the number of records so far. Memory: the names of contacts, some
+    thousand beginnings of messages, and one block.
     """
-    before, after = _frame(bool(files))
+    before, after = _frame(bool(files), previews is not no_previews)
     file.write(before)
-    page = _Page(ids, lambda html: file.write(html.encode("utf-8", "replace")), files)
+    page = _Page(ids, lambda html: file.write(html.encode("utf-8", "replace")), files, previews)
     for entry in entries:
         if isinstance(entry, MessageEntry):
             page.message(entry)
@@ -96,12 +107,13 @@ def anchor(record_id: bytes, prefix: str = "m") -> str:
 
 
 @cache
-def _frame(with_files: bool) -> tuple[bytes, bytes]:
-    """The page before and after its chats; it shows nothing from elsewhere, but pictures beside it where there are some."""
+def _frame(with_files: bool, with_previews: bool) -> tuple[bytes, bytes]:
+    """The page before and after its chats; it shows nothing from elsewhere, but pictures beside it or in it."""
     style, script = _asset("page.css"), _asset("page.js")
     allowed = f"style-src '{_hash(style)}'; script-src '{_hash(script)}'"
-    if with_files:
-        allowed += "; img-src 'self' file:"
+    sources = ["'self' file:"] * with_files + ["data:"] * with_previews
+    if sources:
+        allowed += f"; img-src {' '.join(sources)}"
     policy = f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
     page = _asset("page.html").replace("{{policy}}", policy).replace("{{style}}", style).replace("{{script}}", script)
     before, _, after = page.partition("{{chats}}")
@@ -119,10 +131,11 @@ def _hash(text: str) -> str:
 class _Page:
     """Writes chats one after the other; remembers names, the block that it fills, and the latest messages."""
 
-    def __init__(self, ids: RecordIds | None, write: Callable[[str], object], files: Files) -> None:
+    def __init__(self, ids: RecordIds | None, write: Callable[[str], object], files: Files, previews: Previews) -> None:
         self.records = 0
         self._ids = ids
         self._files = files
+        self._previews = previews
         self._write = write
         self._names = Names()
         self._chat: _Chat | None = None
@@ -134,7 +147,7 @@ class _Page:
         self.leave()
         kind = entry.record.type if entry.record else ConversationType.UNKNOWN
         self._enter(
-            _Chat(entry.key, title_of(entry), kind, self._ids, self._names, self._files),
+            _Chat(entry.key, title_of(entry), kind, self._ids, self._names, self._files, self._previews),
             entry.id,
             entry.messages,
             entry.last,
@@ -144,7 +157,7 @@ class _Page:
         chat, key = self._chat, entry.view.message.conversation
         if chat is None or chat.key != key:
             self.leave()
-            chat = _Chat(key, key.source, ConversationType.UNKNOWN, self._ids, self._names, self._files)
+            chat = _Chat(key, key.source, ConversationType.UNKNOWN, self._ids, self._names, self._files, self._previews)
             self._enter(chat, hashlib.sha256("\0".join(key).encode()).digest(), None, None)
         self.records += 1
         if chat.add(entry):
@@ -170,7 +183,14 @@ class _Chat:
     """The messages of one chat on their way into blocks."""
 
     def __init__(
-        self, key: ConversationKey, title: str, kind: int, ids: RecordIds | None, names: Names, files: Files
+        self,
+        key: ConversationKey,
+        title: str,
+        kind: int,
+        ids: RecordIds | None,
+        names: Names,
+        files: Files,
+        previews: Previews,
     ) -> None:
         self.key = key
         self.title = title
@@ -178,6 +198,7 @@ class _Chat:
         self._ids = ids
         self._names = names
         self._files = files
+        self._previews = previews
         self._parts: list[str] = []
         self._size = self._count = 0
         self._first_day = self._day = 0
@@ -212,7 +233,9 @@ class _Chat:
             parts.append(f"<p class=s id={place}><bdi>{service(message, author)}</bdi>{shown_time(message)}</p>\n")
         else:
             self._join(message, author, now)
-            parts.append(f"<dd id={place}>{bubble(view, self._reply(message), self._names, self._files)}</dd>\n")
+            parts.append(
+                f"<dd id={place}>{bubble(view, self._reply(message), self._names, self._files, self._previews)}</dd>\n"
+            )
         self._remember(entry.id, author, view)
         self._count += 1
         self._size += sum(map(len, parts[start:]))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sealkeep_client import exporting
-from sealkeep_client.store import MessageEntry, Store
+from sealkeep_client.store import MessageEntry
+from sealkeep_client.vault._local import Local
+from sealkeep_client.vault._making_previews import shown_preview
 from sealkeep_client.vault._types import Progress
 from sealkeep_protocol.errors import UsageError
 
@@ -16,17 +19,17 @@ _EVERY = 1000
 
 def check_format(format: str) -> None:
     """Raises `UsageError` for a format that no writer has."""
-    if format not in _WRITERS:
+    if format not in ("jsonl", "html"):
         raise UsageError("an export is jsonl or html")
 
 
-def export(store: Store, out: Path, format: str, report: Callable[[Progress], None], files: Mapping[bytes, str]) -> int:
+def export(local: Local, out: Path, format: str, report: Callable[[Progress], None], files: Mapping[bytes, str]) -> int:
     """Write everything to a file, whole or not at all; `-` is standard output. Returns the number of records. `files` are
     those that were written beside it, relative to it, by the roots of their contents.
 
     Raises `StoreError` where the file cannot be written.
     """
-    records = 0
+    store, records = local.store, 0
 
     def counted() -> Iterator[Any]:
         nonlocal records
@@ -38,8 +41,10 @@ def export(store: Store, out: Path, format: str, report: Callable[[Progress], No
             yield entry
 
     with exporting.output(str(out)) as file:
-        _WRITERS[format](counted(), file, ids=store.ids, files=files)
+        if format == "html":
+            # FIL-10 is seen to by `shown_preview`: the browser decodes what it lets pass, and nothing is fetched for it.
+            previews = partial(shown_preview, local)
+            exporting.write_page(counted(), file, ids=store.ids, files=files, previews=previews)
+        else:
+            exporting.write_lines(counted(), file, ids=store.ids, files=files)
     return records
-
-
-_WRITERS = {"jsonl": exporting.write_lines, "html": exporting.write_page}

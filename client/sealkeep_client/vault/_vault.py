@@ -445,12 +445,12 @@ class Vault:
         With `files`, a directory that is made, the files of all messages are written there first, each once: what is not
         on this device is fetched. The same call goes on where an earlier one was interrupted. Raises `UsageError` for
         another format, `StoreError` where something cannot be written, and as `AttachmentFile.read`, but for files that
-        the relay does not have: these are counted.
+        the relay does not have: these are counted. A page shows small pictures in place of files that are not beside it.
         """
         check_format(format)
         written = Written() if files is None else await self._files.write_all(files, progress)
         paths = {} if files is None else relative_paths(written, files, out)
-        records = await self._core.long(lambda report: export(self._core.store, out, format, report, paths), progress)
+        records = await self._core.long(lambda report: export(self._core.local, out, format, report, paths), progress)
         return ExportReport(records, len(written.names), written.bytes, written.missing)
 
     # The relay

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
@@ -386,6 +387,39 @@ async def test_the_chunks_of_a_long_file_are_learnt_when_its_list_is_opened(pers
     assert [seq for seq, chunks in theirs if chunks != before[seq]] == [theirs[-1][0]]
     assert before[theirs[-1][0]] is None
     assert len(theirs[-1][1] or ()) == 10 + 1 + 1  # pieces, their list, and the other file
-    async with await laptop.open_attachment(await only(laptop), 0) as file:
+    received = await only(laptop)
+    [long] = [one for one in received.view.message.attachments or () if one.name == "long"]
+    async with await laptop.open_attachment(received, long) as file:
         await file.read(1)
     assert await laptop._core.in_store(lambda: whole(laptop)) == theirs
+
+
+async def test_a_page_shows_previews_of_what_is_not_beside_it(person: Person, tmp_path: Path) -> None:
+    """FIL-10: within the page, so that nothing is fetched; and only those that may be shown."""
+    for name in ("good.png", "bad.png"):
+        Image.frombytes("RGB", (64, 48), os.urandom(64 * 48 * 3)).save(tmp_path / name)
+    phone = await person.create()
+    chat = await phone.conversation("telegram:user:1")
+    records = [await phone.append(chat, Draft(), files=[tmp_path / name]) for name in ("good.png", "bad.png")]
+    [good], [bad] = [record.view.message.attachments or () for record in records]
+    small = await phone.preview(good)
+    assert small is not None
+
+    def lie() -> None:
+        store = phone._core.store
+        [(_, made)] = store.previews.of(bad.root or b"")
+        with store.transaction():
+            store.previews.put(1, 0, [replace(made, width=made.width + 1)])
+
+    await phone._core.in_store(lie)
+    await phone.export(tmp_path / "page.html", format="html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    [shown] = re.findall(r'<img src="?data:image/jpeg;base64,([^" >]+)', page)
+    assert base64.b64decode(shown) == small.picture
+    assert "bad.png" in page
+    [policy] = re.findall(r'Content-Security-Policy content="([^"]*)"', page)
+    assert "img-src data:;" in policy
+    await phone.export(tmp_path / "with.html", format="html", files=tmp_path / "files")
+    beside = (tmp_path / "with.html").read_text(encoding="utf-8")
+    assert "base64" not in beside
+    assert "base64" not in (await exported(phone, tmp_path / "lines.jsonl")).decode()

@@ -16,7 +16,7 @@ from sealkeep_client.vault import MissingKey
 from sealkeep_protocol.errors import RefusedError
 from support.proxy import Proxy
 from support.relay import RelayProcess
-from support.vaults import UNLOCK, created, exported, opened, recovered
+from support.vaults import created, exported, opened, reclaimed, recovered
 
 CHAT = "telegram:user:1"
 
@@ -46,15 +46,8 @@ class Theft:
         """`recover --remove-others`, with the owner's kit unless said otherwise."""
         kits = self.owners if kit is None else self.thiefs
         return self.keep(
-            await Vault.recover(
-                self.base / name,
-                kit=kit or self.kit,
-                unlock=UNLOCK,
-                name=name,
-                relay=self.relay.url,
-                remove_others=True,
-                on_kit=kits.append,
-                discard=discard,
+            await reclaimed(
+                self.base / name, kit or self.kit, self.relay.url, name, on_kit=kits.append, discard=discard
             )
         )
 
@@ -102,7 +95,7 @@ async def removed_the_owner(theft: Theft) -> None:
     await theft.laptop.remove(1, on_kit=theft.thiefs.append)
 
 
-async def reclaimed(theft: Theft) -> None:
+async def reclaimed_it(theft: Theft) -> None:
     await theft.laptop.replace_kit(on_kit=theft.thiefs.append)
     await theft.reclaim(theft.thiefs[-1], "thief's")
 
@@ -113,7 +106,7 @@ async def added_devices(theft: Theft) -> None:
         theft.keep(await recovered(theft.base / name, theft.thiefs[-1], theft.relay.url, name))
 
 
-DEEDS = [replaced_twice, through_its_kit, closed, removed_the_owner, reclaimed, added_devices]
+DEEDS = [replaced_twice, through_its_kit, closed, removed_the_owner, reclaimed_it, added_devices]
 
 
 @pytest.mark.parametrize("deed", DEEDS)

@@ -352,6 +352,20 @@ async def test_trying_a_kit_holds_its_heads_against_the_relay(
     assert (caught.value.code, caught.value.device, caught.value.seq) == (code, device, seq + more)
 
 
+async def test_a_removal_without_discard_after_excuses_no_feed_that_is_shorter(
+    three: tuple[Vault, Vault, Vault],
+) -> None:
+    """KEY-13: such a pin is the feed's end, so that a kit which has seen more is shown an older state."""
+    phone, _, _ = three
+    kits: list[RecoveryKit] = []
+    await phone.replace_kit(on_kit=kits.append)
+    await phone.remove(2, on_kit=kits.append)
+    feeds = [(number, Seq(seq + (number == 2)), head) for number, seq, head in kits[0].feeds]
+    with pytest.raises(HistoryError, match="the recovery kit has seen more") as caught:
+        await Vault.verify_kit(replace(kits[0], feeds=tuple(feeds)))
+    assert (caught.value.code, caught.value.device, caught.value.seq) == ("rollback", 2, 2)
+
+
 async def test_a_kit_in_force_does_not_end_the_old_one(person: Person, three: tuple[Vault, Vault, Vault]) -> None:
     """What was asked for is that the old one can do nothing any more; to say that this is done would be false."""
     phone, _, _ = three

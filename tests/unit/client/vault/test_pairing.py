@@ -504,6 +504,28 @@ async def test_keys_that_were_offered_go_to_no_other_account_or_relay(
     await (await laptop.joined()).close()
 
 
+@pytest.mark.parametrize("entered", [False, True])
+async def test_a_no_to_keys_that_were_offered_before(
+    phone: Vault, laptop: Newer, monkeypatch: pytest.MonkeyPatch, entered: bool
+) -> None:
+    """PAI-11: they may be in a roster by then, whatever is answered later: they are kept, and offered again."""
+    death = Death(HttpMailbox, "put", 4, after=True) if entered else Death(HttpMailbox, "put", 4)
+    with death.comes(monkeypatch):
+        code = await laptop.link()
+        accepting = asyncio.create_task(accept(phone, code))
+        assert isinstance(await laptop.outcome(), Died)
+        assert await accepting == 2 if entered else await ends(accepting) is None
+    code = await laptop.link()
+    with pytest.raises(PairingError, match="was not let in"):
+        await accept(phone, code, False)
+    await laptop.failed(PairingError, "answered no")
+    assert is_held(laptop.home)
+    assert await accept(phone, await laptop.link()) == 2
+    async with await laptop.joined() as vault:
+        await is_whole(vault)
+        assert (await vault.status()).devices == 2
+
+
 async def test_a_damaged_beginning_is_one_clear_line(
     phone: Vault, laptop: Newer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,7 +57,7 @@ def print_devices(devices: Sequence[DeviceInfo]) -> None:
             str(device.number),
             cell(device.name),
             _added(device),
-            "never" if device.last_seen is None else ago(device.last_seen, now),
+            _seen(device, now),
             _state(device),
         ]
         for device in devices
@@ -68,6 +68,24 @@ def print_devices(devices: Sequence[DeviceInfo]) -> None:
 def _added(device: DeviceInfo) -> str:
     how = "with the account" if device.number == 1 else f"by {signer(device.added_by)}"
     return how if device.added_at is None else f"{when(device.added_at)}, {how}"
+
+
+def _seen(device: DeviceInfo, now: float) -> str:
+    if device.last_seen is None:
+        return "never"
+    if device.seen_from == "messages":  # a device that has imported them may have done so at any later time
+        return f"wrote messages of {when(device.last_seen)[:10]}"
+    return ago(device.last_seen, now)
+
+
+def _presented(device: DeviceInfo) -> str:
+    """The same in a line of its own."""
+    seen = _seen(device, time.time())
+    if device.last_seen is None:
+        seen = "never seen"
+    elif device.seen_from != "messages":
+        seen = f"last seen {seen}"
+    return f"{quoted(device.name)} (device {device.number}), added by {signer(device.added_by)}, {seen}"
 
 
 def _state(device: DeviceInfo) -> str:
@@ -104,6 +122,7 @@ def device_json(device: DeviceInfo) -> dict[str, Any]:
         "brought_by": device.brought_by,
         "added": device.added_at,
         "last_seen": device.last_seen,
+        "seen_from": device.seen_from,
         "segments": device.segments,
         "removed_by": device.removed_by,
         "removed": device.removed_at,
@@ -240,9 +259,7 @@ async def _ask(
     if not can_ask():
         return chosen
     for device in chosen:
-        seen = "never seen" if device.last_seen is None else f"last seen {ago(device.last_seen, time.time())}"
-        line = f"{quoted(device.name)} (device {device.number}), added by {signer(device.added_by)}, {seen}"
-        click.echo(line, err=True)
+        click.echo(_presented(device), err=True)
     also = _brought_in(known, {device.number for device in chosen})
     if also:
         names = {device.number: device.name for device in known}

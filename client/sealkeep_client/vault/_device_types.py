@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from sealkeep_client.vault._sightings import SeenFrom
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceInfo:
@@ -13,8 +15,10 @@ class DeviceInfo:
     `brought_by` is the number of the device that added it, also by a kit that was made there; None where nobody did, or the
     account's first kit.
 
-    `added_at` and `removed_at` are as the signer's clock had it, None where it said nothing; `last_seen` is the newest
-    moment that the device's own segments tell of. `segments` counts those that this vault has verified.
+    `added_at` and `removed_at` are as the signer's clock had it, None where it said nothing. `last_seen` is the newest
+    moment that is known of the device, None where nothing is, and `seen_from` says what it is: `read`, this one read
+    something new of it then; `written`, it wrote something then by its own clock; `messages`, nothing better is known than
+    that it brought messages of that time, as an import does. `segments` counts those that this vault has verified.
     """
 
     number: int
@@ -27,6 +31,7 @@ class DeviceInfo:
     removed_by: str | None = None
     removed_at: int | None = None
     brought_by: int | None = None
+    seen_from: SeenFrom | None = None
 
     @property
     def active(self) -> bool:

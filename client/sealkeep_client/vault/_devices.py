@@ -75,13 +75,15 @@ class Devices:
         found = []
         for number, device in sorted(account.roster.devices.items()):
             gone = device.removed_at
+            seen = self._core.local.sightings.of(number)
             found.append(
                 DeviceInfo(
                     number=number,
                     name=name_device(account.roster, account.epochs, number),
                     added_by=who(account, device.added_by),
                     added_at=entries[device.added_at].time,
-                    last_seen=self._core.local.seen(number),
+                    last_seen=None if seen is None else seen.moment,
+                    seen_from=None if seen is None else seen.seen_from,
                     segments=account.feed(number).seq,
                     this=number == account.device,
                     removed_by=None if gone is None else who(account, account.roster.entry_signers[gone]),

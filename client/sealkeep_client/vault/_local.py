@@ -5,7 +5,7 @@ Everything here runs on the vault's one thread for the store.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from types import MappingProxyType
@@ -48,6 +48,7 @@ from sealkeep_client.store import FeedHead, KeptSegment, OutboxBatch, Receipt, S
 from sealkeep_client.store import Head as StoredHead
 from sealkeep_client.vault._jobs import Jobs
 from sealkeep_client.vault._local_files import LocalFiles
+from sealkeep_client.vault._sightings import Sightings
 from sealkeep_client.workers import Worker
 from sealkeep_protocol import cbor
 from sealkeep_protocol.errors import PeerError, StoreError
@@ -59,7 +60,6 @@ from sealkeep_protocol.segments import Head, SealedSegment, SegmentClass, Segmen
 from sealkeep_protocol.types import DeviceId, ObjectId, Seq
 
 _META_LIMIT: Final = 1 << 16
-_AHEAD: Final = 15 * 60 * 1000  # ms that another device's clock may be ahead of this one's (§7.7)
 ENROLMENT: Final = "enrolment"
 """Named value while this home is about to become another device: [signing seed, KEM seed, name]."""
 
@@ -72,6 +72,7 @@ class Local:
         self.now = now
         self.account = self._load_account()
         self.clock = HybridClock(self._get_number("clock"))
+        self.sightings = Sightings(self.get, self.put, now)
         self._jobs = Jobs(Worker(enabled=False))
         self._batch: OutboxBatch | None = None
         self._floor = 1
@@ -84,6 +85,7 @@ class Local:
         self._jobs = Jobs(worker)
         self._batch = None
         self.files.forget()
+        self.sightings.begin()
 
     # What is kept under a name
 
@@ -98,17 +100,6 @@ class Local:
     def _get_number(self, name: str) -> int:
         value = self.get(name)
         return value if isinstance(value, int) else 0
-
-    def seen(self, device: int) -> int | None:
-        """The newest moment that a device's segments tell of, ms."""
-        value = self.get(f"seen/{device}")
-        return value if isinstance(value, int) else None
-
-    def _note_seen(self, device: int, moments: Sequence[int]) -> None:
-        # A clock that is years ahead says nothing of when it was.
-        newest = max((moment for moment in moments if moment <= self.now() + _AHEAD), default=0)
-        if newest > (self.seen(device) or 0):
-            self.put(f"seen/{device}", newest)
 
     # Loading
 
@@ -237,6 +228,7 @@ class Local:
         self.store.sync.drop_unopened(action.device, action.seq)
         if action.segment is not None:
             self._save_records(action.segment)
+            self._note_seen(action.segment, new=False)
 
     def _save_segment(self, action: SaveSegment) -> None:
         account, segment = action.account, action.segment
@@ -251,6 +243,7 @@ class Local:
             if segment.is_unopened:
                 self.store.sync.add_unopened(header.device, header.seq, header.epoch)
             self._save_records(segment)
+            self._note_seen(segment, new=not account.rereads)
         self.put("cursor", [account.incarnation, account.position, account.rereads])
 
     def _save_records(self, segment: ReadSegment) -> None:
@@ -270,11 +263,16 @@ class Local:
         self.store.previews.put(header.device, header.seq, content.previews)
         if content.unknown_ids is not None:
             self.store.put_unknown(content.unknown, ids=content.unknown_ids)
-        self._note_seen(header.device, [*content.times, *(stamp >> 16 for stamp in content.stamps)])
         if content.stamps:
             for stamp in content.stamps:
                 self.clock.observe(stamp, self.now())
             self.put("clock", self.clock.last)
+
+    def _note_seen(self, segment: ReadSegment, *, new: bool) -> None:
+        content = segment.content
+        stamps, times = (content.stamps, content.times) if isinstance(content, DecodedContent) else ((), ())
+        written = [stamp >> 16 for stamp in stamps]
+        self.sightings.note(segment.header.header.device, written=written, messages=times, new=new)
 
     def _note_unreadable(self, header: SegmentHeader, error: PeerError) -> None:
         noted = self.get("unreadable") or []
@@ -378,7 +376,7 @@ class Local:
         if len(receipts) > 1:
             self.store.sync.add_headers(feed.device, first, [receipt.header_id for receipt in receipts[:-1]])
         self._save_feed(action.account, feed)
-        self._note_seen(feed.device, [self.now()])
+        self.sightings.note_own(feed.device)
 
 
 _LOCAL: Final = (

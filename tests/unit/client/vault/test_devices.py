@@ -20,6 +20,7 @@ Person = Any  # of this folder's conftest
 CHAT = "telegram:user:42"
 THEN = 1_700_000_000_000
 MINUTE = 60_000
+DAY = 1440 * MINUTE
 
 
 async def write(vault: Vault, text: str) -> None:
@@ -61,8 +62,39 @@ async def test_devices(three: tuple[Vault, Vault, Vault]) -> None:
     assert (own.number, own.name, own.added_by, own.added_at) == (2, "laptop", "a recovery kit", THEN + MINUTE)
     assert [device.this for device in (phone, own, tablet)] == [False, True, False]
     assert all(device.active and device.segments == 1 for device in (phone, own, tablet))
-    assert phone.last_seen == THEN  # what it wrote says when it was
-    assert own.last_seen == THEN + MINUTE
+    assert (phone.last_seen, phone.seen_from) == (THEN, "written")  # read when this one was restored
+    assert (own.last_seen, own.seen_from) == (THEN + MINUTE, "read")
+    assert (tablet.last_seen, tablet.seen_from) == (THEN + MINUTE, "read")
+
+
+async def test_when_a_device_was_last_seen_that_imports(person: Person) -> None:
+    """The times of its messages say nothing of when it wrote them; this one's clock does, while it is in step."""
+    long_ago, moment = THEN - 1000 * DAY, THEN
+    phone, tablet = await person.create(now=lambda: THEN), await person.recover("tablet", now=lambda: moment)
+    for device in (phone, tablet):
+        await device.sync()
+
+    async def imported(text: str) -> None:
+        await phone.append(await phone.conversation(CHAT), replace(Text(text), time=long_ago), source=text)
+        await phone.sync()
+
+    await imported("one")
+    moment += DAY // 2
+    await tablet.sync()
+    [first, _] = await tablet.devices()
+    assert (first.last_seen, first.seen_from) == (moment, "read")
+    moment += 2 * DAY
+    await imported("two")
+    await tablet.sync()  # it may have been there for two days, or for a minute
+    assert (await tablet.devices())[0].last_seen == moment - 2 * DAY
+    new = await person.recover("new", now=lambda: moment)
+    await new.sync()
+    [first, *_] = await new.devices()
+    assert (first.last_seen, first.seen_from) == (long_ago, "messages")
+    await imported("three")
+    await new.sync()
+    [first, *_] = await new.devices()
+    assert (first.last_seen, first.seen_from) == (moment, "read")
 
 
 async def test_a_clock_that_is_years_ahead_says_nothing(person: Person) -> None:

@@ -22,15 +22,25 @@ from sealkeep_protocol.errors import (
 if TYPE_CHECKING:
     from sealkeep_protocol.kit import KitError
 
-FAILED, USAGE, MISBEHAVED, STOPPED = 1, 2, 3, 130
+FAILED, USAGE, MISBEHAVED, STOPPED, TERMINATED = 1, 2, 3, 130, 143
 
 
 class Stopped(Exception):  # noqa: N818 (nothing went wrong)
-    """The person pressed Ctrl-C, and the work has been put down; `state` says where that leaves him, and what to do."""
+    """The person pressed Ctrl-C, and the work has been put down; `state` says where that leaves him, and what to do.
 
-    def __init__(self, state: str = "nothing is lost; the same command again goes on from here") -> None:
+    `status` is the exit status: another one where it was a signal from elsewhere.
+    """
+
+    def __init__(
+        self, state: str = "nothing is lost; the same command again goes on from here", *, status: int = STOPPED
+    ) -> None:
         super().__init__(state)
         self.state = state
+        self.status = status
+
+    def saying(self, state: str) -> Stopped:
+        """The same, and where that leaves him."""
+        return Stopped(state, status=self.status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +106,7 @@ def explain(error: BaseException) -> Explanation:
     """Say what an error means."""
     if isinstance(error, (Stopped, click.Abort, KeyboardInterrupt)):
         stopped = error if isinstance(error, Stopped) else Stopped()
-        return Explanation(STOPPED, (_one_line(f"stopped: {stopped.state}"),))
+        return Explanation(stopped.status, (_one_line(f"stopped: {stopped.state}"),))
     if isinstance(error, click.UsageError):
         return _usage(error)
     if isinstance(error, click.ClickException):

@@ -489,17 +489,24 @@ class Vault:
 
     # Other devices
 
-    async def accept(self, code: str, *, confirm: Callable[[Newcomer], Awaitable[bool]]) -> Linked:
+    async def accept(
+        self,
+        code: str,
+        *,
+        confirm: Callable[[Newcomer], Awaitable[bool]],
+        on_wait: Callable[[int], None] | None = None,
+    ) -> Linked:
         """Let the device in that shows this code, in words or in full.
 
         `confirm` is asked with the device's name and the confirmation words, which the other device shows too unless
         somebody stands between the two: ask the person, and return whether it may join and read everything. Raises
         `UsageError` for what is no code, before anything is sent, and `PairingError` where the two do not come together, or
-        `confirm` said no: the code is used up then.
+        `confirm` said no: the code is used up then. `on_wait` is told where the new device has not answered for a few
+        seconds, and for how many seconds more it is waited for at most: it may have been stopped.
         """
         from sealkeep_client.vault._pairing import Pairing
 
-        return await Pairing(self._core, self._relaying).accept(code, confirm)
+        return await Pairing(self._core, self._relaying).accept(code, confirm, on_wait)
 
     async def status(self) -> Status:
         """The vault at a glance, from this device alone."""

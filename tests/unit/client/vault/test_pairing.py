@@ -580,6 +580,38 @@ async def test_a_device_that_is_not_there_is_waited_for_a_minute(monkeypatch: py
         await Mailbox(Silent(), 7, seconds=60).get(2, soon=True)  # type: ignore[arg-type]
 
 
+async def test_a_device_that_does_not_answer_soon_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, with what is left of its minute; and only where no person has a part in the answer."""
+    monkeypatch.setattr(_mailbox, "_QUIET", 0.01)
+    monkeypatch.setattr(_mailbox, "_PAUSE", 0.03)
+    monkeypatch.setattr(_mailbox, "_SOON", 0.05)
+    told: list[int] = []
+    for soon, expected in ((False, []), (True, [1])):
+        mailbox = Mailbox(Silent(), 7, seconds=0.06, on_wait=told.append)  # type: ignore[arg-type]
+        with pytest.raises(PairingError):
+            await mailbox.get(2, soon=soon)
+        await asyncio.sleep(0.02)
+        assert told == expected
+    monkeypatch.setattr(_mailbox, "_QUIET", 0)
+    monkeypatch.setattr(_mailbox, "_SOON", 60)
+    with pytest.raises(PairingError):
+        await Mailbox(Silent(), 7, seconds=0.01, on_wait=told.append).get(2, soon=True)  # type: ignore[arg-type]
+    assert told == [1, 1]  # what is left of the code's time
+
+
+async def test_who_answers_soon_is_not_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_mailbox, "_QUIET", 0)
+
+    class Quick(Silent):
+        async def get(self, number: int, place: int) -> bytes | None:
+            return b"at once"
+
+    told: list[int] = []
+    assert await Mailbox(Quick(), 7, seconds=60, on_wait=told.append).get(2, soon=True) == b"at once"  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    assert told == []
+
+
 async def test_a_relay_that_grants_no_wait_is_not_asked_all_the_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """The relay's operator may allow none, and a hostile one answers at once."""
     paused: list[float] = []

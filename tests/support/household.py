@@ -181,7 +181,9 @@ async def texts(vault: Vault) -> list[str]:
 async def sync_and_write(homes: Homes, device: str, text: str, opened_already: Mapping[str, Vault]) -> None:
     """Let a device catch up, write, and send it."""
     async with AsyncExitStack() as stack:
-        vault = opened_already.get(device) or await stack.enter_async_context(await homes.open(device))
+        vault = opened_already.get(device)
+        if vault is None:
+            vault = await stack.enter_async_context(await homes.open(device))
         await vault.sync()
         await write(vault, text)
         await vault.sync()

@@ -580,7 +580,8 @@ class Device:
             kept.read += [*body.contacts, *body.conversations, *body.messages, *body.marks]
 
     def _pack_outbox(self, action: PackOutbox) -> list[Offered]:
-        self._offers, offered = [], []
+        self._offers = []
+        offered: list[Offered] = []
         for kind in sorted(self.kept.outbox):
             left = list(self.kept.outbox[kind])
             while left and len(offered) < action.bodies:
@@ -685,3 +686,18 @@ def refuse(code: str) -> Spoil:
 def instead(answer: Any) -> Spoil:
     """Answer with something else altogether."""
     return lambda action, honest: answer
+
+
+World: TypeAlias = tuple[MadeAccount, MemoryRelay, Device, Device]
+
+
+def written_by_two() -> World:
+    """An account, its relay, a phone (1) and a laptop (2) that have written; the tablet (3) has not."""
+    made = MadeAccount(devices=3)
+    relay = MemoryRelay(made)
+    phone, laptop = Device(1, made, relay), Device(2, made, relay)
+    phone.write("one")
+    phone.sync()
+    laptop.write("two")
+    laptop.sync()
+    return made, relay, phone, laptop

@@ -20,7 +20,9 @@ _SOON: Final = 60.0  # seconds in which a device answers that is there
 _QUIET: Final = 3.0  # seconds in which nobody is told that such a device has not answered
 _FAREWELL: Final = 3.0  # seconds in which a mailbox is ended, or left to end by itself
 _UNKNOWN: Final = "no device waits under this code: it was mistyped, or its time is over"
-_USED: Final = "this code has been used or given up: a code serves once; `sealkeep link` on the new device makes another"
+_USED: Final = (
+    "this code has been used or given up: a code serves once; `sealkeep link` on the new device makes another"
+)
 _ENDED: Final = "the other device ended the pairing, or somebody else tried the code: begin again with a new one"
 _SILENT: Final = "the other device does not answer: begin again with a new code"
 _LATE: Final = "the code's time is over: begin again with a new one"

@@ -13,22 +13,12 @@ from sealkeep_protocol.errors import HistoryError, RefusedError, TransportError,
 from sealkeep_protocol.roster import Removal
 from sealkeep_protocol.segments import SealedSegment, header_identifier, sign_header
 from support.accounts import MadeAccount, device, kit, made_keys, recovery_keys, refused
-from support.memory_relay import Device, MemoryRelay, instead, refusal_of
-
-World = tuple[MadeAccount, MemoryRelay, Device, Device]
+from support.memory_relay import Device, MemoryRelay, World, instead, refusal_of, written_by_two
 
 
 @pytest.fixture
 def world() -> World:
-    """The phone (1) and the laptop (2) have written; the tablet (3) has not."""
-    made = MadeAccount(devices=3)
-    relay = MemoryRelay(made)
-    phone, laptop = Device(1, made, relay), Device(2, made, relay)
-    phone.write("one")
-    phone.sync()
-    laptop.write("two")
-    laptop.sync()
-    return made, relay, phone, laptop
+    return written_by_two()
 
 
 def removal(*devices: int) -> Change:

@@ -12,7 +12,7 @@ from sealkeep_client.cli._asking import ask, can_ask
 from sealkeep_client.cli._devices import tell_new_kit
 from sealkeep_client.cli._kit_terminal import confirm_kit, type_kit
 from sealkeep_client.cli._names import quoted
-from sealkeep_client.cli._new_kit import KitFile, kit_in_hand_option, new_kit_option, read_kit_file
+from sealkeep_client.cli._new_kit import KitFile, kit_in_hand, kit_in_hand_option, new_kit_option, read_kit_file
 from sealkeep_client.cli._output import count, print_json, say, when
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _shortcomings(report: KitReport) -> list[str]:
 
 @kit_command.command("replace")
 @new_kit_option("--kit", "Where the new recovery kit is written")
-@kit_in_hand_option("Sign with the old kit itself: then it, and all that were made since, cannot do anything any more.")
+@kit_in_hand_option("Sign with the old kit itself: then it cannot do anything any more.")
 @click.option(
     "--confirm/--no-confirm",
     default=True,
@@ -117,11 +117,11 @@ def _shortcomings(report: KitReport) -> list[str]:
 def replace_kit_command(app: App, new_kit: Path | None, old_kit: Path | None, confirm: bool, as_json: bool) -> None:
     """Make a new recovery kit. The old one by itself opens nothing that is written from then on.
 
-    Without --with, the old kit keeps its right, so that a stolen device cannot shut you out: whoever has it can join as a
-    new device, which reads everything, and remove yours. Where somebody else may have seen it, sign with it.
+    Without --with, the old kit keeps a last right, so that a stolen device cannot shut you out: whoever has it can remove
+    your devices, and take the account over as it was until now. Where somebody else may have seen it, sign with it.
     """
     file = KitFile(new_kit)
-    old = None if old_kit is None else _read(old_kit)
+    old = kit_in_hand(old_kit)
 
     async def replace(vault: Vault) -> MembershipChange:
         return await vault.replace_kit(on_kit=file.keep, prepared=file.prepared, kit=old)
@@ -139,9 +139,8 @@ def replace_kit_command(app: App, new_kit: Path | None, old_kit: Path | None, co
     )
     if old is None:
         click.echo(
-            "Whoever has it can also still join as a new device, which reads everything, and remove yours. Where others may"
-            " have it, end it, with a further new one:"
-            " `sealkeep kit replace --with OLD --kit FILE`."
+            "It can also still remove all of your devices, as after a theft. `sealkeep kit replace --with FILE`, signed with the"
+            " kit that is replaced, leaves it not even that."
         )
     if confirm and file.written is not None:
         confirm_kit(file.written)

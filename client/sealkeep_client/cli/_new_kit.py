@@ -8,7 +8,7 @@ import stat
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -41,15 +41,27 @@ def new_kit_option(name: str, about: str) -> Callable[..., Any]:
     )
 
 
+TYPED: Final = "-"  # in place of a kit's file: it is typed on the terminal
+
+
 def kit_in_hand_option(about: str) -> Callable[..., Any]:
     """`--with FILE`: a kit that signs, in place of this device."""
     return click.option(
         "--with",
         "old_kit",
-        type=click.Path(dir_okay=False, exists=True, path_type=Path),
+        type=click.Path(dir_okay=False, exists=True, allow_dash=True, path_type=Path),
         metavar="FILE",
-        help=about,
+        help=f"{about} `--with {TYPED}` asks for it line by line, on a terminal.",
     )
+
+
+def kit_in_hand(given: Path | None) -> RecoveryKit | None:
+    """The kit that `--with` gives, from its file or typed; None where it was not given."""
+    from sealkeep_client.cli._kit_terminal import type_kit
+
+    if given is None:
+        return None
+    return type_kit("--with") if str(given) == TYPED else read_kit_file(given)
 
 
 def read_kit_file(path: Path) -> RecoveryKit:

@@ -157,15 +157,16 @@ async def _verify(holder: KitHolder) -> KitReport:
         epochs=roster.epoch,
         missing=missing,
         lost=lost,
-        spoilt_by=tuple(sorted({_name(roster, epochs, roster.entry_signers[number]) for number in spoilt})),
+        spoilt_by=tuple(sorted({signer_name(roster.entry_signers[number], roster, epochs) for number in spoilt})),
         in_force=key.has_right,
         current=key.number == roster.current_recovery_key.number,
-        replaced_by=None if following is None else _name(roster, epochs, following.added_by),
+        replaced_by=None if following is None else signer_name(following.added_by, roster, epochs),
         replaced_at=None if following is None else decode(entries[following.added_at]).time,
     )
 
 
-def _name(roster: Roster, epochs: Mapping[int, EpochKeys], signer: Signer) -> str:
+def signer_name(signer: Signer, roster: Roster, epochs: Mapping[int, EpochKeys]) -> str:
+    """Who signed, as a kit that opens these epochs knows him."""
     return f"recovery kit {signer.number}" if signer.is_recovery else name_device(roster, epochs, signer.number)
 
 

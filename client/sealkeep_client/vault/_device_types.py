@@ -88,13 +88,15 @@ class RosterChange:
 @dataclass(frozen=True, slots=True)
 class MembershipChange:
     """What became of a change of devices, keys or kit: the names of the devices that were removed, whether a new kit was
-    set, and the names of devices that had been removed before, of which more was given up. `entry` is the number of the
-    roster entry; None where there was nothing left to do."""
+    set, and the names of devices that had been removed before, of which more was given up; `ended` where recovery kits
+    were ended that stem from devices removed before, and nothing else was done. `entry` is the number of the roster entry;
+    None where there was nothing left to do."""
 
     entry: int | None
     removed: tuple[tuple[int, str], ...] = ()
     new_kit: bool = False
     lowered: tuple[tuple[int, str], ...] = ()
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from sealkeep_client.engine import Account, Change, Changed, Changing, Session, decode, name_device
+from sealkeep_client.engine import Account, Change, Changed, Changing, ReplacedKitError, Session, decode, name_device
 from sealkeep_client.kit import RecoveryKit
 from sealkeep_client.vault._core import Core
 from sealkeep_client.vault._device_types import DeviceInfo, KitInfo, MembershipChange, MissingKey, RosterChange
-from sealkeep_client.vault._kits import NewKits, mark
+from sealkeep_client.vault._kits import NewKits, mark, when_replaced
 from sealkeep_protocol.errors import UsageError
 from sealkeep_protocol.keys import PrivateKeys
 from sealkeep_protocol.primitives import KEY_SIZE
@@ -188,14 +188,23 @@ class Devices:
             await self._register()
             kits = await core.in_store(lambda: self._new_kits(on_kit, prepared))
             changing = await core.in_store(lambda: self._begin(change, since, needed))
-            done: Changed = await core.drive(changing.run(), new_kit=kits.make)
+            try:
+                done: Changed = await core.drive(changing.run(), new_kit=kits.make)
+            except ReplacedKitError:
+                raise await core.in_store(lambda: self._tell_replaced(replaced)) from None
             account = core.local.account
         return MembershipChange(
             done.entry,
             tuple((number, name_device(account.roster, account.epochs, number)) for number in done.removed),
             done.new_kit,
             tuple((number, name_device(account.roster, account.epochs, number)) for number in done.lowered),
+            done.ended,
         )
+
+    def _tell_replaced(self, error: ReplacedKitError) -> UsageError:
+        account, newer = self._core.local.account, error.newer
+        time = self._entries()[newer.added_at].time
+        return UsageError(when_replaced(f"“{who(account, newer.added_by)}”", time, error.more))
 
     def _new_kits(self, on_kit: OnKit | None, prepared: RecoveryKit | None) -> NewKits:
         """On the store's thread. The kit's mark is durable before anybody is handed the kit."""

@@ -12,7 +12,8 @@ import pytest
 
 from sealkeep_client import RecoveryKit, Text, Vault
 from sealkeep_client.kit import read_kit, write_kit
-from sealkeep_protocol.errors import AuthenticationError, RefusedError
+from sealkeep_protocol.errors import RefusedError
+from sealkeep_protocol.kit import KitError
 from support.clients import Device
 from support.proxy import Proxy
 from support.relay import RelayProcess
@@ -66,7 +67,7 @@ class Place:
         if taken:
             assert not (await Vault.verify_kit(self.kit)).restores_all
         else:
-            with pytest.raises(AuthenticationError, match="never put in force"):
+            with pytest.raises(KitError, match=r"not \(yet\) in force"):
                 await Vault.verify_kit(new)
 
 

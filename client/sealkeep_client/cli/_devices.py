@@ -12,6 +12,7 @@ from sealkeep_client.cli._asking import ask, can_ask
 from sealkeep_client.cli._device_log import entry_json, print_log
 from sealkeep_client.cli._names import cell, quoted, signer
 from sealkeep_client.cli._new_kit import KitFile, kit_in_hand, kit_in_hand_option, new_kit_option
+from sealkeep_client.cli._news import news_lines
 from sealkeep_client.cli._output import ago, bold, print_json, print_table, say, when
 from sealkeep_protocol.errors import PeerError, RefusedError, UsageError
 
@@ -176,7 +177,8 @@ def remove_command(
         return change, await vault.devices(), await vault.kits()
 
     try:
-        change, now, kits = app.with_vault(work)
+        with file.telling():
+            change, now, kits = app.with_vault(work)
     except PeerError as error:
         if error.device in names and not discard:
             say(f"--discard removes {_named(error.device, names)} all the same, and gives up what it wrote from there")
@@ -199,7 +201,8 @@ async def _choose(vault: Vault, wanted: Sequence[str]) -> list[DeviceInfo]:
     """The devices that were meant. One that is not known here may have come since: then this device syncs first."""
     known = await vault.devices()
     if not all(_matching(known, word) for word in wanted):
-        await vault.sync()
+        for line in news_lines((await vault.sync()).changes):
+            say(line)
         known = await vault.devices()
     chosen: dict[int, DeviceInfo] = {}
     for word in wanted:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import shlex
 import stat
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from sealkeep_client.cli._failures import Stopped
 from sealkeep_client.cli._output import say
-from sealkeep_protocol.errors import UsageError
+from sealkeep_protocol.errors import TransportError, UsageError
 
 if TYPE_CHECKING:
     from sealkeep_client.kit import RecoveryKit
@@ -94,6 +96,7 @@ class KitFile:
         from sealkeep_client.kit import KitError, read_written
 
         self._option = option
+        self._is_new = False  # written by this call
         self.path = path or Path(f"sealkeep-recovery-kit-{datetime.date.today().isoformat()}.pdf")
         self.prepared: RecoveryKit | None = None
         self.written: RecoveryKit | None = None
@@ -114,6 +117,21 @@ class KitFile:
                 f"{self.path} is there already: a kit is never written over; give another name with {self._option}"
             ) from None
         self.written = kit
+        self._is_new = True
+
+    @contextlib.contextmanager
+    def telling(self, in_force: Callable[[], bool] = lambda: False) -> Iterator[None]:
+        """Where what puts the kit in force fails, say what the file is: unless it is `in_force`, nobody knows."""
+        try:
+            yield
+        except BaseException as error:
+            unknown = self._is_new or (self.prepared is not None and isinstance(error, (TransportError, Stopped)))
+            if unknown and not in_force():
+                say(
+                    f"{self.path} is written, and it is not known whether it is in force: keep it beside the one that you"
+                    f" had; the same command again, with `{self._option} {shlex.quote(str(self.path))}`, finds out and goes on"
+                )
+            raise
 
     def drop_other(self, kits: Sequence[KitInfo]) -> None:
         """Forget the kit that stands there where it is not the current one of the account."""

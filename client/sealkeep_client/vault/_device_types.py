@@ -68,7 +68,8 @@ class RosterChange:
 
     `key` is the signer's public key (32 bytes), `id` the entry's. `added` and `removed` are (number, name), `pins` the seq
     at which the feed of each removed device ends, and whether what came after it was discarded; `lowered` are those of
-    `removed` that had been removed before. `kit` is the number of a recovery kit that was set.
+    `removed` that had been removed before. `kit` is the number of a recovery kit that was set. `device` is the signer's
+    number, None for a recovery kit; `this` says whether it is this device.
     """
 
     number: int
@@ -83,6 +84,8 @@ class RosterChange:
     pins: tuple[tuple[int, bool], ...] = ()
     kit: int | None = None
     lowered: tuple[int, ...] = ()
+    device: int | None = None
+    this: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ class MembershipChange:
 @dataclass(frozen=True, slots=True)
 class KitReport:
     """What a recovery kit opens, out of `epochs` in all: `missing` are those that it does not reach, and `lost` is how many
-    segments were written under them.
+    segments were written under them; `missing_keys` says who was given those under which something was.
 
     `spoilt_by` names the devices that owed this kit a key and gave it one that does not open. `in_force` and `current` are
     as in `KitInfo`; `replaced_by` and `replaced_at` say who made the next kit, and when.
@@ -117,6 +120,7 @@ class KitReport:
     current: bool
     replaced_by: str | None
     replaced_at: int | None
+    missing_keys: tuple[MissingKey, ...] = ()
 
     @property
     def restores_all(self) -> bool:

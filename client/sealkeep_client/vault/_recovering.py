@@ -33,8 +33,8 @@ _PATIENCE: Final = (
     4  # times that a feed may move on, before what is written meanwhile is given up where the person said so
 )
 _IF_REPLACED: Final = (
-    "use that one; if you have only this one, `sealkeep recover --remove-others` takes the account back, and removes all other"
-    " devices"
+    "use that one; if you have only this one, `sealkeep recover --remove-others` takes the account back, and removes all"
+    " other devices"
 )
 _STATE_LIMIT: Final = 1 << 22  # an entry, 65 wraps, and the secrets of many thousand epochs
 

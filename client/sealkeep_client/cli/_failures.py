@@ -81,8 +81,8 @@ _REPAIR: Final = (
 )
 
 IF_REMOVED: Final = (
-    "what is on it can still be read, and `sealkeep export OUT` saves it, with what was not sent; to join again, in a new"
-    " directory: `sealkeep --home NEWDIR recover`"
+    "what is on it can still be read, and `sealkeep export OUT --format html` saves it, with what was not sent; to join"
+    " again, in a new directory: `sealkeep --home NEWDIR recover`"
 )
 """What is left to a device that was removed."""
 _REFUSALS: Final = {

@@ -166,7 +166,9 @@ def close_account_command(kit: Path | None, relay: str | None, as_json: bool) ->
 
     async def close() -> Closing:
         if can_ask():
-            click.echo("Export what you want to keep first, on a device: `sealkeep export OUT`.", err=True)
+            click.echo(
+                "Export what you want to keep first, on a device: `sealkeep export OUT --format html`.", err=True
+            )
             if not await ask("Close the account for good?"):
                 raise click.ClickException("nothing was changed")
         return await Vault.close_account(page, relay=relay)

@@ -129,7 +129,7 @@ class KitFile:
             if unknown and not in_force():
                 say(
                     f"{self.path} is written, and it is not known whether it is in force: keep it beside the one that you"
-                    f" had; the same command again, with `{self._option} {shlex.quote(str(self.path))}`, finds out and goes on"
+                    f" had; the same command again, with `{self._option} {shlex.quote(str(self.path))}`, finds out"
                 )
             raise
 

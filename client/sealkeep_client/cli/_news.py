@@ -35,8 +35,8 @@ def news_lines(changes: Sequence[RosterChange]) -> list[str]:
         ]
         if change.kit is not None:
             lines.append(
-                f"recovery kit {change.kit} was made{by}, and older ones open nothing that is written since: if that was not"
-                f" you, {_undo(change)}"
+                f"recovery kit {change.kit} was made{by}, and older ones open nothing written since: if that was not you,"
+                f" {_undo(change)}"
             )
     return lines
 

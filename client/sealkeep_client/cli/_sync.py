@@ -47,7 +47,7 @@ def sync_command(app: App, watch: bool, interval: float, as_json: bool) -> None:
 
 _FOR_WAITING: Final = {
     True: "`sealkeep sync` sends them",
-    False: "they cannot be sent any more, and `sealkeep export OUT` saves them",
+    False: "they cannot be sent any more, and `sealkeep export OUT --format html` saves them",
 }
 
 

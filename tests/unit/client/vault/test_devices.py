@@ -96,7 +96,7 @@ async def test_the_history_of_an_account(three: tuple[Vault, Vault, Vault]) -> N
     assert third.added == ((3, "tablet"),)
     assert (removed.signed_by, removed.removed, removed.pins) == ("phone", ((3, "tablet"),), ((1, False),))
     assert (replaced.kit, replaced.epoch) == (1, 5)
-    assert renewed == RosterChange(5, renewed.id, "change", THEN, "phone", genesis.key, 6)
+    assert renewed == RosterChange(5, renewed.id, "change", THEN, "phone", genesis.key, 6, device=1, this=True)
     assert [change.number for change in await phone.device_log()] == list(range(6))
     assert phone._core.local.account.roster.entry_ids == tuple(change.id for change in await phone.device_log())
 
@@ -473,3 +473,27 @@ async def test_for_programs_with_threads(person: Person) -> None:
                 vault.remove(1)
 
     await asyncio.to_thread(use)
+
+
+async def test_a_sync_tells_who_came_and_went(person: Person, three: tuple[Vault, Vault, Vault]) -> None:
+    """Of what others did, once, to who asks for it: not of what was done here, by this device or by a kit in hand."""
+    phone, laptop, _ = three
+    for vault in (phone, laptop):
+        await vault.sync()
+    kits: list[RecoveryKit] = []
+    await laptop.replace_kit(on_kit=kits.append)
+    await laptop.remove(3, on_kit=stays)
+    record = await write(phone, "waits")
+    await phone.uploaded(record)  # which nobody is told of
+    made, gone = (await phone.sync()).changes
+    assert (made.kit, made.signed_by, made.device, made.this) == (1, "laptop", 2, False)
+    assert (gone.removed, gone.kit) == (((3, "tablet"),), None)
+    assert (await phone.sync()).changes == ()
+    assert (await laptop.sync()).changes == ()
+    await phone.remove(2, on_kit=kits.append, kit=person.kit)
+    assert (await phone.sync()).changes == ()
+    person.kits[0] = kits[-1]
+    new = await person.recover("new")
+    assert (await new.sync()).changes == ()
+    [came] = (await phone.sync()).changes
+    assert (came.added, came.signed_by, came.device) == (((4, "new"),), "recovery kit 2", None)

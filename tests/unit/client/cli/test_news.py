@@ -20,8 +20,8 @@ def test_a_line_for_each_that_came_or_went() -> None:
     assert news_lines([change]) == [
         "“a” (device 3) came into the account, by “phone” (device 1): if that was not you, `sealkeep remove 3`",
         "“b” (device 4) came into the account, by “phone” (device 1): if that was not you, `sealkeep remove 4`",
-        "“c” (device 2) was removed, by “phone” (device 1): if that was not you, `sealkeep remove 1 --with FILE`, with the kit"
-        " that you have",
+        "“c” (device 2) was removed, by “phone” (device 1): if that was not you, `sealkeep remove 1 --with FILE`, with the"
+        " kit that you have",
         "recovery kit 1 was made, by “phone” (device 1), and older ones open nothing written since: if that was not you,"
         " `sealkeep remove 1 --with FILE`, with the kit that you have",
     ]
@@ -40,8 +40,8 @@ def test_one_wording_for_keys_that_are_missing() -> None:
     """SEG-23"""
     [line] = missing_lines([MissingKey(2, 1, (ACTIVE, GONE)), MissingKey(3, 2, (ACTIVE, GONE))])
     assert line == (
-        "3 segments cannot be read, for want of keys 2, 3 of the account, which neither this device nor its recovery kit was"
-        " given; they come back when one that was given it has synced: “phone” (device 1)"
+        "3 segments cannot be read, for want of keys 2, 3 of the account, which neither this device nor its recovery kit"
+        " was given; they come back when one that was given it has synced: “phone” (device 1)"
     )
     [line] = missing_lines([MissingKey(2, 1, (GONE,))])
     assert line.endswith("“laptop” (device 2). What one of yours shows, `sealkeep export` there saves")

@@ -483,7 +483,7 @@ async def test_a_sync_tells_who_came_and_went(person: Person, three: tuple[Vault
     kits: list[RecoveryKit] = []
     await laptop.replace_kit(on_kit=kits.append)
     await laptop.remove(3, on_kit=stays)
-    record = await write(phone, "waits")
+    record = await phone.append(await phone.conversation(CHAT), Text("waits"))
     await phone.uploaded(record)  # which nobody is told of
     made, gone = (await phone.sync()).changes
     assert (made.kit, made.signed_by, made.device, made.this) == (1, "laptop", 2, False)

@@ -18,6 +18,7 @@ def test_sync_and_status(phone: Path, relay: RelayProcess, sealkeep: Sealkeep) -
     [summary] = sealkeep(phone, "sync", "--json").objects
     counts = {"received": 0, "sent": 0, "segments_received": 0, "segments_sent": 0}
     more = {"unreadable": [], "unopened": 0, "locked_by": None, "enrolled": None, "closing": False, "files_sent": 0}
+    more |= {"missing": [], "changes": []}
     assert summary == {"type": "sync", **counts, **more}
     [status] = sealkeep(phone, "status", "--json").objects
     assert (status["type"], status["relay"], status["device"], status["waiting"]) == ("status", relay.url, 1, 0)
@@ -25,7 +26,7 @@ def test_sync_and_status(phone: Path, relay: RelayProcess, sealkeep: Sealkeep) -
     assert f"Messages   {status[MESSAGES]:,} in {status[CHATS]} chats\n" in text
     assert "Waiting    nothing\n" in text
     assert "(just now)\n" in text
-    assert "Device     phone (number 1 of " in text
+    assert "Device     phone (number 1; the account has " in text
 
 
 def test_a_relay_that_changed_a_byte(tmp_path: Path, sealkeep: Sealkeep) -> None:

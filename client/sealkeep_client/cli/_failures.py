@@ -90,8 +90,12 @@ _REPAIR: Final = (
     "if whoever runs it confirms that, `sealkeep repair` brings back what your devices hold; delete nothing here"
 )
 
+IF_REMOVED: Final = (
+    "what is on it can still be read, and `sealkeep export OUT --format html` saves it, with what was not sent; to join"
+    " again, in a new directory: `sealkeep --home NEWDIR recover`"
+)
+"""What is left to a device that was removed."""
 _REFUSALS: Final = {
-    "revoked": "reading what is on this device still works; `sealkeep recover` with the recovery kit adds it anew",
     "closed": "what is on this device can still be read and exported",
     "quota": "everything is safe on this device; ask whoever runs the relay for more room",
     "busy": "everything is safe on this device; try again in a minute",
@@ -195,6 +199,8 @@ def _failed(error: SealkeepError) -> str:
     if isinstance(error, TransportError):
         return f"{error}: everything is safe on this device; it goes on when the relay can be reached again"
     if isinstance(error, RefusedError):
+        if _is_removed(error):
+            return f"{error} ({error.code}); {IF_REMOVED}"
         advice = _REFUSALS.get(error.code, "everything is safe on this device")
         if error.retry_after is not None and error.retry_after > 60:
             advice = f"everything is safe on this device; try again in {_wait(error.retry_after)}"
@@ -204,6 +210,12 @@ def _failed(error: SealkeepError) -> str:
     if isinstance(error, _kit_error()):
         return f"{error}; {'compare it with the page, and try again; ' if error.groups else ''}nothing was changed"
     return str(error)
+
+
+def _is_removed(error: RefusedError) -> bool:
+    from sealkeep_client.engine import RemovedError
+
+    return isinstance(error, RemovedError)
 
 
 def _kit_error() -> type[KitError]:

@@ -85,7 +85,7 @@ class Sync:
             yield from open_unopened(self._session, self._reader.count_opened)
             if writes:
                 yield from self._writer.write(heads.incarnation)
-            if self._session.account.holds_current:
+            if self._session.account.may_seal:
                 break
         return SyncReport(
             self._session.account,

@@ -73,7 +73,8 @@ class RosterChange:
 
     `key` is the signer's public key (32 bytes), `id` the entry's. `added` and `removed` are (number, name), `pins` the seq
     at which the feed of each removed device ends, and whether what came after it was discarded; `lowered` are those of
-    `removed` that had been removed before. `kit` is the number of a recovery kit that was set.
+    `removed` that had been removed before. `kit` is the number of a recovery kit that was set. `device` is the signer's
+    number, None for a recovery kit; `this` says whether it is this device.
     """
 
     number: int
@@ -88,24 +89,28 @@ class RosterChange:
     pins: tuple[tuple[int, bool], ...] = ()
     kit: int | None = None
     lowered: tuple[int, ...] = ()
+    device: int | None = None
+    this: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class MembershipChange:
     """What became of a change of devices, keys or kit: the names of the devices that were removed, whether a new kit was
-    set, and the names of devices that had been removed before, of which more was given up. `entry` is the number of the
-    roster entry; None where there was nothing left to do."""
+    set, and the names of devices that had been removed before, of which more was given up; `ended` where recovery kits
+    were ended that stem from devices removed before, and nothing else was done. `entry` is the number of the roster entry;
+    None where there was nothing left to do."""
 
     entry: int | None
     removed: tuple[tuple[int, str], ...] = ()
     new_kit: bool = False
     lowered: tuple[tuple[int, str], ...] = ()
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class KitReport:
     """What a recovery kit opens, out of `epochs` in all: `missing` are those that it does not reach, and `lost` is how many
-    segments were written under them.
+    segments were written under them; `missing_keys` says who was given those under which something was.
 
     `spoilt_by` names the devices that owed this kit a key and gave it one that does not open. `in_force` and `current` are
     as in `KitInfo`; `replaced_by` and `replaced_at` say who made the next kit, and when.
@@ -120,6 +125,7 @@ class KitReport:
     current: bool
     replaced_by: str | None
     replaced_at: int | None
+    missing_keys: tuple[MissingKey, ...] = ()
 
     @property
     def restores_all(self) -> bool:

@@ -54,12 +54,16 @@ from sealkeep_protocol import cbor
 from sealkeep_protocol.errors import PeerError, StoreError
 from sealkeep_protocol.feeds import Feed
 from sealkeep_protocol.keys import EpochKeys, PrivateKeys
+from sealkeep_protocol.primitives import sha256
 from sealkeep_protocol.records import MAX_RECORDS, Body, HybridClock, Mark, MarkType, RecordIds, TombstoneReason
 from sealkeep_protocol.roster import Roster
 from sealkeep_protocol.segments import Head, SealedSegment, SegmentClass, SegmentHeader, header_identifier
 from sealkeep_protocol.types import DeviceId, ObjectId, Seq
 
 _META_LIMIT: Final = 1 << 16
+MADE_HERE: Final = "entries-made-here"
+"""Named value: the hashes of roster entries that this home sent, and that its person need not be told of."""
+_MADE: Final = 256  # of them
 ENROLMENT: Final = "enrolment"
 """Named value while this home is about to become another device: [signing seed, KEM seed, name]."""
 
@@ -100,6 +104,10 @@ class Local:
     def _get_number(self, name: str) -> int:
         value = self.get(name)
         return value if isinstance(value, int) else 0
+
+    def note_made(self, entry: bytes) -> None:
+        """Know a roster entry again that this home is about to send."""
+        self.put(MADE_HERE, [*(self.get(MADE_HERE) or []), sha256(entry)][-_MADE:])
 
     # Loading
 

@@ -9,7 +9,10 @@ from functools import partial
 from sealkeep_client.engine import Sync, SyncReport, Verification
 from sealkeep_client.vault._content_reader import ContentReader
 from sealkeep_client.vault._core import Core
+from sealkeep_client.vault._device_types import MissingKey, RosterChange
 from sealkeep_client.vault._devices import is_closing, locked_by
+from sealkeep_client.vault._missing import missing_here
+from sealkeep_client.vault._news import take_news
 from sealkeep_client.vault._repair import Repairing
 from sealkeep_client.vault._types import OnProgress, Progress, RepairReport, SyncSummary, VerifyReport
 from sealkeep_protocol.errors import HistoryError, RefusedError
@@ -33,8 +36,9 @@ class Relaying:
         await core.relay.create_account(genesis, wraps)
         await core.in_store(lambda: core.local.put("unsent-wraps", None))
 
-    async def sync(self, *, progress: OnProgress | None = None, writes: bool = True) -> SyncSummary:
-        """What `Vault.sync` promises; without `writes` it only reads."""
+    async def sync(self, *, progress: OnProgress | None = None, writes: bool = True, tells: bool = True) -> SyncSummary:
+        """What `Vault.sync` promises; without `writes` it only reads, and leaves for another what it would tell of others'
+        changes without `tells`."""
         core = self._core
         async with core.exclusive:
             await self.register()
@@ -50,7 +54,7 @@ class Relaying:
             finally:
                 async with self.settled:
                     self.settled.notify_all()
-            await core.in_store(lambda: self._note_sync(report))
+            missing, changes = await core.in_store(lambda: self._note_sync(report, tells))
         return SyncSummary(
             received=report.records_read,
             sent=report.records_written,
@@ -62,6 +66,8 @@ class Relaying:
             enrolled=enrolled,
             closing=is_closing(report.account),
             files_sent=report.contents_written,
+            missing=missing,
+            changes=changes,
         )
 
     async def _sync(self, progress: OnProgress | None, writes: bool) -> SyncReport:
@@ -96,10 +102,11 @@ class Relaying:
             anew=anew,
         )
 
-    def _note_sync(self, report: SyncReport) -> None:
+    def _note_sync(self, report: SyncReport, tells: bool) -> tuple[tuple[MissingKey, ...], tuple[RosterChange, ...]]:
         local = self._core.local
         local.put("last-sync", [self._core.sources.now(), report.used, report.allowed])
         local.account = replace(local.account, linked=report.account.linked)
+        return missing_here(local.account, self._core.store), take_news(local) if tells else ()
 
     async def verify(self, *, files: bool, progress: OnProgress | None) -> VerifyReport:
         core = self._core
@@ -108,6 +115,7 @@ class Relaying:
                 lambda: Verification(core.local.account, core.local.known, core.local.signed)
             )
             result = await core.drive(verification.run(), progress)
+            missing = await core.in_store(lambda: missing_here(core.local.account, core.store))
         unavailable = dict.fromkeys(result.unavailable)
         read = await self._read_files(unavailable, progress) if files else None
         return VerifyReport(
@@ -120,6 +128,7 @@ class Relaying:
             result.contents,
             tuple(unavailable),
             read,
+            missing,
         )
 
     async def _read_files(self, unavailable: dict[tuple[int, int], None], progress: OnProgress | None) -> int:

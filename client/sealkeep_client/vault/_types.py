@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from sealkeep_client.importers import Problem
+from sealkeep_client.vault._device_types import MissingKey, RosterChange
 from sealkeep_protocol.errors import PeerError
 from sealkeep_protocol.records import (
     Attachment,
@@ -144,10 +145,11 @@ class SyncSummary:
     """What one sync did: records and segments received and sent, files that were brought to the relay, and segments whose
     author wrote what nobody can read.
 
-    `unopened` segments are kept until this device gets their key. `locked_by` names the device that changed the
-    account's keys and gave this one none that opens: until another device mends that, nothing is sent. `enrolled` is
-    set where this home turned out to be a copy: it goes on under another device number. `closing`: a recovery kit has
-    closed the account, and until 30 days after that an older one can take it back.
+    `unopened` segments are kept until this device gets their key. `locked_by` names the device that changed the account's
+    keys and gave this one none that opens: until another device mends that, nothing is sent. `enrolled` is set where this
+    home turned out to be a copy: it goes on under another device number. `closing`: a recovery kit has closed the account,
+    and until 30 days after that an older one can take it back. `missing` are the keys that unopened segments wait for.
+    `changes` are those of devices and kits that were made elsewhere since the last sync that told of any.
     """
 
     received: int
@@ -160,6 +162,8 @@ class SyncSummary:
     enrolled: Enrolled | None = None
     closing: bool = False
     files_sent: int = 0
+    missing: tuple[MissingKey, ...] = ()
+    changes: tuple[RosterChange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +237,7 @@ class Status:
     files_waiting: int = 0
     file_bytes_waiting: int = 0
     files_damaged: int = 0
+    missing: tuple[MissingKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +258,7 @@ class VerifyReport:
     files: int = 0
     unavailable: tuple[tuple[int, int], ...] = ()
     file_bytes: int | None = None
+    missing: tuple[MissingKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -565,9 +565,10 @@ class Vault:
         What a removed device has added since roster entry `since` (the newest one that the person was shown; default: that
         this vault knows of) goes with it. Where a removed device has seen the recovery kit, `on_kit` gets a new one before
         anything is changed: write it down durably, and raise to give up; `prepared` is one that an earlier call handed out.
-        `kit` signs in place of this device, and ends younger kits that stem from a removed one. `discard` gives up what a
-        device wrote beyond a seq, or (None) beyond what can be verified; with the oldest `kit` that is in force also of a
-        device that was removed before. Raises `UsageError` for what cannot be removed or given up, and otherwise as `sync`.
+        `kit` signs in place of this device, and ends younger kits that stem from a removed one, whenever that was.
+        `discard` gives up what a device wrote beyond a seq, or (None) beyond what can be verified; with the oldest `kit`
+        that is in force also of a device that was removed before. Raises `UsageError` for what cannot be removed or given
+        up, and otherwise as `sync`.
         """
         return await self._devices.remove(
             devices, on_kit=on_kit, prepared=prepared, kit=kit, since=since, discard=discard
@@ -586,7 +587,7 @@ class Vault:
     ) -> MembershipChange:
         """Make a new recovery kit: the old one by itself opens nothing that is written from now on.
 
-        Signed by this device, the old one can still remove all devices. Signed by the old `kit` itself it can not, and
-        neither can younger ones. `on_kit` and `prepared` are as in `remove`.
+        Signed by this device, the old one can still remove all devices, and let nobody in. Signed by the old `kit` itself,
+        which must be the current one, it can not. `on_kit` and `prepared` are as in `remove`.
         """
         return await self._devices.replace_kit(on_kit=on_kit, prepared=prepared, kit=kit)

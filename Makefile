@@ -53,8 +53,9 @@ bench: $(DEV) $(PACKAGE) ## measure against the floors (EXPORT=path, needed); al
 	@mkdir -p build
 	@$(PY) tests/benchmarks/bench.py "$(EXPORT)" --json build/bench.json
 
-attacks: $(DEV) $(PACKAGE) ## write docs/attacks.md anew: what a lying relay does, and what comes of it
-	@$(PY) -m pytest tests/fault/test_attacks.py tests/fault/test_forks.py tests/fault/test_repair_lies.py --write-docs -q
+attacks: $(DEV) $(PACKAGE) ## write docs/attacks.md anew: what a lying relay or a hostile device does, and what comes of it
+	@$(PY) -m pytest tests/fault/test_attacks.py tests/fault/test_forks.py tests/fault/test_repair_lies.py \
+		tests/fault/test_hostile_devices.py tests/fault/test_hostile_feeds.py tests/fault/test_hostile_removals.py --write-docs -q
 
 lint: $(DEV) $(PACKAGE) ## ruff, mypy --strict, import-linter
 	@$(PY) -m ruff check .

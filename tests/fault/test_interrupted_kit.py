@@ -12,7 +12,8 @@ import pytest
 
 from sealkeep_client import RecoveryKit, Text, Vault
 from sealkeep_client.kit import read_kit, write_kit
-from sealkeep_protocol.errors import AuthenticationError, RefusedError
+from sealkeep_protocol.errors import RefusedError
+from sealkeep_protocol.kit import KitError
 from support.clients import Device
 from support.proxy import Proxy
 from support.relay import RelayProcess
@@ -66,7 +67,7 @@ class Place:
         if taken:
             assert not (await Vault.verify_kit(self.kit)).restores_all
         else:
-            with pytest.raises(AuthenticationError, match="never put in force"):
+            with pytest.raises(KitError, match=r"not \(yet\) in force"):
                 await Vault.verify_kit(new)
 
 
@@ -141,3 +142,38 @@ async def test_no_other_kit_is_called_the_new_one(place: Place) -> None:
     assert "Restored 1 message in 1 chat." in said
     assert other.name not in said
     await place.check(taken=True)
+
+
+@pytest.mark.parametrize("taken", [False, True], ids=["before the relay has it", "before the answer"])
+def test_it_says_that_nobody_knows_whether_the_new_kit_is_in_force(place: Place, taken: bool) -> None:
+    """And what to do; a kit that is not in force is no fault of the relay's."""
+
+    def abort() -> None:
+        raise ConnectionAbortedError
+
+    def go_away() -> None:
+        for _ in range(5):
+            place.proxy.before("GET", "/roster", abort)  # nor can it look afterwards
+        if not taken:
+            abort()
+
+    place.proxy.lose_answer(*ROSTER, act=go_away) if taken else place.proxy.before(*ROSTER, go_away)
+    phone = place.laptop
+    running = phone.start("kit", "replace", "--kit", str(place.new))
+    out, err = running.communicate(timeout=60)
+    place.proxy.forget_rules()
+    assert (running.returncode, out) == (1, "")
+    told = f"{place.new} is written, and it is not known whether it is in force: keep it beside the one that you had;"
+    assert told in err
+    assert f"the same command again, with `--kit {place.new}`, finds out" in err
+    verify = phone.start("kit", "verify", "--kit", str(place.new))
+    out, err = verify.communicate(timeout=60)
+    if taken:
+        assert verify.returncode == 0
+    else:
+        assert (verify.returncode, out) == (1, "")
+        assert err.startswith(
+            "sealkeep: this recovery kit is not (yet) in force in this account: where its making was broken"
+        )
+    again = phone.run("kit", "replace", "--kit", str(place.new))
+    assert ("is your recovery kit already" if taken else "The recovery kit is replaced.") in again

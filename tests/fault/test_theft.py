@@ -13,10 +13,10 @@ import pytest
 from sealkeep_client import RecoveryKit, Text, Vault
 from sealkeep_client.transport import HttpRelay
 from sealkeep_client.vault import MissingKey
-from sealkeep_protocol.errors import RefusedError
+from sealkeep_protocol.errors import RefusedError, UsageError
 from support.proxy import Proxy
 from support.relay import RelayProcess
-from support.vaults import UNLOCK, created, exported, opened, recovered
+from support.vaults import created, exported, opened, reclaimed, recovered
 
 CHAT = "telegram:user:1"
 
@@ -46,15 +46,8 @@ class Theft:
         """`recover --remove-others`, with the owner's kit unless said otherwise."""
         kits = self.owners if kit is None else self.thiefs
         return self.keep(
-            await Vault.recover(
-                self.base / name,
-                kit=kit or self.kit,
-                unlock=UNLOCK,
-                name=name,
-                relay=self.relay.url,
-                remove_others=True,
-                on_kit=kits.append,
-                discard=discard,
+            await reclaimed(
+                self.base / name, kit or self.kit, self.relay.url, name, on_kit=kits.append, discard=discard
             )
         )
 
@@ -102,7 +95,7 @@ async def removed_the_owner(theft: Theft) -> None:
     await theft.laptop.remove(1, on_kit=theft.thiefs.append)
 
 
-async def reclaimed(theft: Theft) -> None:
+async def reclaimed_it(theft: Theft) -> None:
     await theft.laptop.replace_kit(on_kit=theft.thiefs.append)
     await theft.reclaim(theft.thiefs[-1], "thief's")
 
@@ -113,7 +106,7 @@ async def added_devices(theft: Theft) -> None:
         theft.keep(await recovered(theft.base / name, theft.thiefs[-1], theft.relay.url, name))
 
 
-DEEDS = [replaced_twice, through_its_kit, closed, removed_the_owner, reclaimed, added_devices]
+DEEDS = [replaced_twice, through_its_kit, closed, removed_the_owner, reclaimed_it, added_devices]
 
 
 @pytest.mark.parametrize("deed", DEEDS)
@@ -151,16 +144,18 @@ async def test_a_phone_alone_is_safe_until_the_kit_is_there(theft: Theft) -> Non
     for kit in theft.thiefs[1:]:  # the first was ended by the second
         for use in (
             lambda kit=kit: theft.reclaim(kit, "thief's"),
-            lambda kit=kit: recovered(theft.base / "spy", kit, theft.relay.url),
             lambda kit=kit: Vault.close_account(kit),
         ):
             with pytest.raises(RefusedError) as caught:
                 await use()
             assert caught.value.code == "disputed"
+        with pytest.raises(UsageError, match="replaced on"):  # whatever the relay says (ROS-25)
+            await recovered(theft.base / "spy", kit, theft.relay.url)
     await theft.write(theft.phone, "in peace")
     await theft.phone.sync()
-    await theft.phone.replace_kit(on_kit=theft.owners.append, kit=theft.kit)
-    assert [kit.in_force for kit in await theft.phone.kits()] == [False, False, False, False, True]
+    ended = await theft.phone.remove(2, kit=theft.kit)
+    assert (ended.removed, ended.ended) == ((), True)
+    assert [kit.in_force for kit in await theft.phone.kits()] == [True, False, False, True]
     assert (await Vault.verify_kit(theft.owners[-1])).restores_all
     restored = theft.keep(await recovered(theft.base / "restored", theft.owners[-1], theft.relay.url))
     await restored.sync()
@@ -252,13 +247,14 @@ async def test_the_kit_alone_restores_everything(theft: Theft, tmp_path: Path) -
 
 
 async def test_what_was_written_under_the_thiefs_kit(theft: Theft) -> None:
-    """§5.4: the older kit does not open it: the new device says so, and keeps its place. A phone that the owner kept in
-    the account, by signing with the kit from there, links it again (ROS-22)."""
+    """§5.4, ROS-22: the older kit does not open it. A phone that the owner kept in the account, by signing with the kit
+    from there, hands out a new kit first (ROS-25), which does."""
     await theft.laptop.replace_kit(on_kit=theft.thiefs.append)
     await theft.write(theft.phone, "under the thief's kit")
     await theft.phone.sync()
     await theft.phone.remove(2, on_kit=theft.owners.append, kit=theft.kit)
-    assert [kit.in_force for kit in await theft.phone.kits()] == [False, False, True]
+    assert [kit.in_force for kit in await theft.phone.kits()] == [True, False, True]
+    assert (await Vault.verify_kit(theft.owners[-1])).restores_all
     new = theft.keep(await recovered(theft.base / "new", theft.owners[-1], theft.relay.url))
     await new.sync()
     assert await theft.texts(new) == ["before", "of the laptop", "under the thief's kit"]
@@ -280,23 +276,12 @@ async def test_a_reclaim_without_the_phone_keeps_what_it_cannot_open(theft: Thef
     assert "under the thief's kit" in await theft.texts(theft.phone)  # which stays readable
 
 
-async def test_what_was_written_under_the_thiefs_kit_comes_back_with_the_phone(theft: Theft) -> None:
-    """ROS-22, SEG-23, P7: the owner's kit alone does not open it and says who can; it is all there once the phone, which
-    stayed in the account, has synced; and the owner's own kit opens it from then on."""
+async def test_a_replaced_kit_lets_nobody_in(theft: Theft) -> None:
+    """ROS-25, P7: who found it joins with nothing; its owner is told when and by whom it was replaced, and what to do."""
     await theft.laptop.replace_kit(on_kit=theft.thiefs.append)
-    await theft.write(theft.phone, "under the thief's kit")
+    with pytest.raises(UsageError, match=r"replaced on .* by a newer one, made by device 2; .* `sealkeep recover --"):
+        await recovered(theft.base / "new", theft.kit, theft.relay.url, "new")
     await theft.phone.sync()
-    new = theft.keep(await recovered(theft.base / "new", theft.kit, theft.relay.url, "new"))
-    assert (await new.sync()).unopened == 1
-    assert await theft.texts(new) == ["before", "of the laptop"]
-    assert await new.missing_keys() == [MissingKey(3, 1, ((1, "phone", True), (2, "laptop", True)))]
-    await theft.phone.sync()
-    await new.sync()
-    assert await new.missing_keys() == []
-    assert await theft.texts(new) == ["before", "of the laptop", "under the thief's kit"]
-    await new.remove(2, on_kit=theft.owners.append, kit=theft.kit)
-    report = await Vault.verify_kit(theft.owners[-1])
-    assert (report.restores_all, report.missing) == (True, ())
-    alone = theft.keep(await recovered(theft.base / "alone", theft.owners[-1], theft.relay.url, "alone"))
-    assert (await alone.sync()).unopened == 0
-    assert await theft.texts(alone) == ["before", "of the laptop", "under the thief's kit"]
+    assert [device.name for device in await theft.phone.devices()] == ["phone", "laptop"]
+    new = await theft.reclaim()
+    assert [device.active for device in await new.devices()] == [False, False, True]

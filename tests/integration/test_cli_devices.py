@@ -90,13 +90,26 @@ def test_remove(homes: Path, sealkeep: Sealkeep) -> None:
         said = sealkeep(homes / "laptop", "sync")
         assert (said.status, said.out) == (1, "")
         assert said.err == (
-            "sealkeep: this device was removed from the account by “phone” (revoked); reading what is on this device still"
-            " works; `sealkeep recover` with the recovery kit adds it anew\n"
+            "sealkeep: this device was removed from the account by “phone” (revoked); what is on it can still be read, and"
+            " `sealkeep export OUT --format html` saves it, with what was not sent; to join again, in a new directory:"
+            " `sealkeep --home NEWDIR recover`\n"
         )
     assert sealkeep(homes / "laptop", "chats").status == 0
     said = sealkeep(homes / "laptop", "status")
     assert said.status == 0
-    assert "this device was removed from the account by “phone”; what is on it can still be read" in said.err
+    assert "this device was removed from the account by “phone”; what is on it can still be read, and " in said.err
+    assert "`sealkeep --home NEWDIR recover`" in said.err
+    assert "Device     laptop (number 2, removed; the account has 1 other)\n" in said.out
+    chat = homes / "WhatsApp Chat with Ann.txt"
+    chat.write_text("13/01/24, 10:00 - Ann: too late\n")
+    assert sealkeep(homes / "laptop", "import", chat).status == 0
+    waiting = re.search(r"Waiting +(.*)", sealkeep(homes / "laptop", "status").out)
+    assert waiting is not None
+    assert waiting[1].endswith(
+        " records; they cannot be sent any more, and `sealkeep export OUT --format html` saves them"
+    )
+    assert sealkeep(homes / "laptop", "export", homes / "saved.jsonl", "--format", "jsonl").status == 0
+    assert "too late" in (homes / "saved.jsonl").read_text()
     [status] = sealkeep(homes / "laptop", "status", "--json").objects
     assert status["removed_by"] == "phone"
     assert re.search(rf"laptop .* removed {MOMENT}, by phone", sealkeep(homes / "phone", "devices").out)
@@ -137,6 +150,7 @@ def test_remove_as_json_and_with_a_new_kit(homes: Path, sealkeep: Sealkeep) -> N
     [removed] = sealkeep(homes / "laptop", "remove", "phone", "--kit", new, "--json").objects
     gone = [{"number": 1, "name": "phone"}]
     said = {"type": "remove", "entry": 2, "removed": gone, "kit": str(new), "given_up": [], "staying": []}
+    said["kits_ended"] = False
     assert removed == said
     assert read_kit(new).account == read_kit(homes / "kit.txt").account
     assert sealkeep(homes / "laptop", "kit", "verify", "--kit", new).status == 0
@@ -191,20 +205,38 @@ def test_on_a_terminal_it_asks_of_what_a_device_had_added(brought_in: Path, seal
 
 
 def test_recover_names_the_keys_that_are_missing_and_who_has_them(brought_in: Path, sealkeep: Sealkeep) -> None:
-    """SEG-23: a kit from before another one was made; a device that was given the key brings it."""
+    """SEG-23: a kit from before another one was made, which takes the account back; all commands say the same of it."""
     chat = brought_in / "WhatsApp Chat with Ann.txt"
     chat.write_text("13/01/24, 10:00 - Ann: under the newer kit\n")
     assert sealkeep(brought_in / "phone", "import", chat).status == 0
     assert sealkeep(brought_in / "phone", "sync").status == 0
-    said = sealkeep(brought_in / "new", "recover", "--kit", brought_in / "kit.txt", "--name", "new", "--json")
-    [missing] = said.objects[-1]["missing"]
-    assert (missing["segments"], missing["devices"][0]) == (1, {"number": 1, "name": "phone", "state": "active"})
-    said = sealkeep(brought_in / "other", "recover", "--kit", brought_in / "kit.txt", "--name", "other")
-    assert "1 segment cannot be read: this kit does not open key " in said.err
-    assert "they come back when one that was given it has synced: “phone” (device 1), “laptop” (device 2)" in said.err
-    assert sealkeep(brought_in / "phone", "sync").status == 0
-    assert sealkeep(brought_in / "new", "sync").status == 0
-    assert "under the newer kit" in sealkeep(brought_in / "new", "search", "newer").out
+    kit, new = brought_in / "kit.txt", brought_in / "own.txt"
+    said = sealkeep(brought_in / "new", "recover", "--kit", kit, "--name", "new")
+    assert (said.status, said.out) == (2, "")
+    assert re.fullmatch(
+        r"sealkeep: this recovery kit was replaced on \d{4}-\d\d-\d\d by a newer one, made by device 2; use that one; if"
+        r" you have only this one, `sealkeep recover --remove-others` takes the account back, and removes all"
+        r" other devices\n",
+        said.err,
+    )
+    assert not (brought_in / "new").exists()
+    command = ("recover", "--kit", kit, "--name", "new", "--remove-others", "--new-kit", new)
+    said = sealkeep(brought_in / "new", *command)
+    [told] = said.err.splitlines()
+    assert told.startswith("sealkeep: 1 segment cannot be read, for want of key ")
+    assert "only removed devices were given it, and pass on nothing: “phone” (device 1), “laptop” (device 2)" in told
+    for command in ("sync", "status", "verify"):
+        said = sealkeep(brought_in / "new", command)
+        assert (said.status, said.err) == (0, f"{told}\n")
+        [missing] = sealkeep(brought_in / "new", command, "--json").objects[-1]["missing"]
+        assert (missing["segments"], missing["devices"][0]) == (1, {"number": 1, "name": "phone", "state": "removed"})
+    said = sealkeep(brought_in, "kit", "verify", "--kit", new)
+    assert said.status == 1
+    opens, same = said.err.splitlines()
+    assert opens.startswith("sealkeep: the kit opens ")
+    assert same == told
+    [report] = sealkeep(brought_in, "kit", "verify", "--kit", new, "--json").objects
+    assert report["missing_keys"] == [missing]
 
 
 def test_two_devices_of_one_name(homes: Path, sealkeep: Sealkeep) -> None:
@@ -229,9 +261,8 @@ def test_kit_replace_and_verify(homes: Path, sealkeep: Sealkeep) -> None:
         f"The recovery kit is replaced. Your new one is {new}: print it, put it in a safe place, and delete the file.",
         "Destroy the old one: by itself it opens nothing that is written from now on.",
         "What was written until now it can still open, for whoever has kept a copy of that: nobody can undo this.",
-        "Whoever has it can also still join as a new device, which reads everything, and remove yours. Where others may"
-        " have it, end it, with a further new one:"
-        " `sealkeep kit replace --with OLD --kit FILE`.",
+        "It can also still remove all of your devices, as after a theft. `sealkeep kit replace --with FILE`, signed with"
+        " the kit that is replaced, leaves it not even that.",
     ]
     said = sealkeep(homes / "phone", "kit", "replace", "--kit", new)
     assert said.out == f"{new} is your recovery kit already; --kit gives a further one another name.\n"
@@ -244,7 +275,14 @@ def test_kit_replace_and_verify(homes: Path, sealkeep: Sealkeep) -> None:
     [report] = sealkeep(homes, "kit", "verify", "--kit", new, "--json").objects
     assert (report["restores_all"], report["epochs"], report["missing"], report["current"]) == (True, 3, [], True)
     last = homes / "last.txt"
-    [made] = sealkeep(homes / "phone", "kit", "replace", "--with", old, "--kit", last, "--json").objects
+    said = sealkeep(homes / "phone", "kit", "replace", "--with", old, "--kit", last)
+    assert (said.status, said.out) == (2, "")
+    assert "by a newer one, made by “phone”; that one alone makes a further one" in said.err
+    assert not last.exists()
+    said = sealkeep(homes / "phone", "kit", "replace", "--with", "-", "--kit", last)
+    assert (said.status, said.out) == (2, "")
+    assert "give its file with --with FILE, or run this on a terminal to type it" in said.err
+    [made] = sealkeep(homes / "phone", "kit", "replace", "--with", new, "--kit", last, "--json").objects
     assert (made["type"], made["kit"], made["ended"]) == ("kit replace", str(last), True)
     said = sealkeep(homes, "kit", "verify", "--kit", new)
     assert said.status == 1
@@ -287,12 +325,56 @@ def test_a_thiefs_kit_waits_and_the_owner_is_told(homes: Path, sealkeep: Sealkee
     told = "recovery kit 1 was made on “laptop”, which was removed, and can remove your devices 7 days after that;"
     assert told in said.err
     assert told in sealkeep(homes / "phone", "devices").err
-    said = sealkeep(homes / "spy", "recover", "--kit", thiefs)
+    assert "`sealkeep remove 2 --with FILE`" in said.err
+    said = sealkeep(homes / "spy", "recover", "--kit", thiefs, "--remove-others", "--new-kit", homes / "more.txt")
     assert (said.status, said.out) == (1, "")
     assert "(disputed); everything is safe on this device; try again in 7 days" in said.err
-    command = ("kit", "replace", "--with", homes / "kit.txt", "--kit", homes / "newer.txt")
-    assert sealkeep(homes / "phone", *command).status == 0
+    said = sealkeep(homes / "phone", "remove", "2", "--with", homes / "kit.txt")
+    assert (said.status, said.err) == (0, "")
+    assert said.out == "It is removed already; the recovery kits from there are ended now.\n"
     assert sealkeep(homes / "phone", "devices").err == ""
+    assert sealkeep(homes, "kit", "verify", "--kit", homes / "new.txt").status == 0
+
+
+def test_a_replaced_kit_removes_who_replaced_it(homes: Path, sealkeep: Sealkeep) -> None:
+    """ROS-16, ROS-25: a new kit is made first, by the device, and is the current one afterwards."""
+    assert sealkeep(homes / "laptop", "kit", "replace", "--kit", homes / "thiefs.txt").status == 0
+    new = homes / "new.txt"
+    said = sealkeep(homes / "phone", "remove", "laptop", "--with", homes / "kit.txt", "--kit", new)
+    assert (said.status, said.err) == (0, "")
+    assert said.out.startswith("Removed “laptop” (device 2). It reads and writes nothing any more.\n")
+    assert f"Your new one is {new}" in said.out
+    assert sealkeep(homes, "kit", "verify", "--kit", new).status == 0
+    assert "restores nothing any more" in sealkeep(homes, "kit", "verify", "--kit", homes / "thiefs.txt").err
+
+
+def test_a_sync_tells_who_came_and_went(homes: Path, sealkeep: Sealkeep) -> None:
+    """Once, and not of what was done here."""
+    phone, laptop = homes / "phone", homes / "laptop"
+    assert sealkeep(homes / "tablet", "recover", "--kit", homes / "kit.txt", "--name", "tablet").status == 0
+    first = sealkeep(phone, "sync").err
+    assert re.fullmatch(
+        rf"sealkeep: “tablet” \(device 3\) came into the account on {MOMENT}, by recovery kit 0: if that was not you,"
+        r" `sealkeep remove 3`\n",
+        first,
+    )
+    assert "“tablet” (device 3) came into the account" in sealkeep(laptop, "sync").err
+    assert sealkeep(laptop, "kit", "replace", "--kit", homes / "second.txt").status == 0
+    assert sealkeep(homes / "desk", "recover", "--kit", homes / "second.txt", "--name", "desk").status == 0
+    assert sealkeep(laptop, "remove", "desk").status == 0
+    [lines] = sealkeep(phone, "sync", "--json").objects
+    assert [(change["kit"], change["added"], bool(change["removed"])) for change in lines["changes"]] == [
+        (1, [], False),
+        (None, [{"number": 4, "name": "desk"}], False),
+        (None, [], True),
+    ]
+    assert sealkeep(phone, "sync").err == ""
+    assert sealkeep(phone, "kit", "replace", "--kit", homes / "third.txt").status == 0
+    assert sealkeep(phone, "sync").err == ""
+    kit, *rest = sealkeep(laptop, "sync").err.splitlines()
+    assert rest[-1:] == []
+    assert "by “phone” (device 1), and older ones open nothing written since: if that was not you," in kit
+    assert "`sealkeep remove 1 --with FILE`, with the kit that you have" in kit
 
 
 def test_a_closing_that_a_thief_began_is_told(homes: Path, sealkeep: Sealkeep) -> None:

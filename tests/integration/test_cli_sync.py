@@ -26,6 +26,7 @@ def test_sync_and_status(phone: Path, relay: RelayProcess, sealkeep: Sealkeep) -
         "files_sent": 0,
         "awaited": 0,
     }
+    more |= {"missing": [], "changes": []}
     assert summary == {"type": "sync", **counts, **more}
     [status] = sealkeep(phone, "status", "--json").objects
     assert (status["type"], status["relay"], status["device"], status["waiting"]) == ("status", relay.url, 1, 0)
@@ -33,7 +34,7 @@ def test_sync_and_status(phone: Path, relay: RelayProcess, sealkeep: Sealkeep) -
     assert f"Messages   {status[MESSAGES]:,} in {status[CHATS]} chats\n" in text
     assert "Waiting    nothing\n" in text
     assert "(just now)\n" in text
-    assert "Device     phone (number 1 of " in text
+    assert "Device     phone (number 1; the account has " in text
 
 
 def test_a_relay_that_changed_a_byte(tmp_path: Path, sealkeep: Sealkeep) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,12 +18,14 @@ import pytest
 from sealkeep_client import Text
 from sealkeep_conformance.relay import HostileRelay
 from sealkeep_conformance.relay.faults import StaleRoster
+from support.proxy import Proxy
 from support.relay import RelayProcess
 from support.terminal import Terminal
 from support.vaults import created
 
 COMMAND = [sys.executable, "-m", "sealkeep_client.cli"]
 DEADLINE = 60.0
+STOPPED = "nothing is lost; the same command again goes on from here"
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -117,7 +122,7 @@ def test_a_wrong_code_fails_with_one_line_and_cannot_be_tried_again(
             run(phone, "accept", f"{first}-zebraa", "--yes"), 2, "no code has the word `zebraa`; did you mean `zebra`"
         )
         one_line(run(phone, "accept", wrong, "--yes"), 1, "the code is wrong, or somebody else has tried it")
-        one_line(run(phone, "accept", code, "--yes"), 1, "this code has been used: a code serves once")
+        one_line(run(phone, "accept", code, "--yes"), 1, "this code has been used or given up: a code serves once")
         link.wait_for("the other device ended the pairing, or somebody else tried the code")
         assert link.end() == 1
     assert not (place / "tablet" / "vault").exists()
@@ -166,6 +171,67 @@ def test_a_no_and_ctrl_c_let_nobody_in(place: Path, relay: RelayProcess, phone: 
         link.wait_for("`sealkeep link` goes on from here")
         link.wait_for("the other device ended the pairing")
         assert link.end() == 1
+
+
+@pytest.mark.parametrize(("by", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_link_that_is_stopped_gives_its_code_up(
+    place: Path, relay: RelayProcess, phone: Path, by: int, status: int
+) -> None:
+    """So that nobody waits for it who is given the code."""
+    command = [*COMMAND, "--home", str(place / f"stopped {by}"), "link", "--relay", relay.url, "--json"]
+    with subprocess.Popen(
+        command, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as link:
+        assert link.stdout is not None
+        code = json.loads(link.stdout.readline())["code"]
+        link.send_signal(by)
+        _, said = link.communicate(timeout=DEADLINE)
+    assert (link.returncode, said) == (status, f"sealkeep: stopped: {STOPPED}\n")
+    assert not (place / f"stopped {by}" / "vault").exists()
+    one_line(run(phone, "accept", code, "--yes"), 1, "this code has been used or given up: a code serves once")
+
+
+def test_a_link_that_is_dead_is_waited_for_and_that_is_said(place: Path, relay: RelayProcess, phone: Path) -> None:
+    with on_terminal(place / "dead", "link", "--relay", relay.url, "--no-qr") as link:
+        code = shown_code(link)
+        link.kill()
+    command = [*COMMAND, "--home", str(phone), "accept", code, "--yes"]
+    with subprocess.Popen(
+        command,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as accept:
+        assert accept.stderr is not None
+        assert accept.stderr.readline() == (
+            "sealkeep: the new device has not answered yet: waiting 57 seconds more at most;"
+            " is `sealkeep link` running there?\n"
+        )
+        accept.send_signal(signal.SIGTERM)
+        _, said = accept.communicate(timeout=DEADLINE)
+    assert accept.returncode == 143
+    assert "the code is used up; `sealkeep link` on the new device makes another" in said
+
+
+def test_a_link_that_is_stopped_while_the_relay_does_not_answer(tmp_path: Path) -> None:
+    """As well as may be: it does not wait for long."""
+    with RelayProcess(tmp_path / "relay") as relay, Proxy(relay.port) as proxy:
+        command = [*COMMAND, "--home", str(tmp_path / "new"), "link", "--relay", proxy.url, "--json"]
+        with subprocess.Popen(
+            command, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ) as link:
+            assert link.stdout is not None
+            number = json.loads(link.stdout.readline())["code"].split("-")[0]
+            asked, goes_on = threading.Event(), threading.Event()
+            proxy.before("DELETE", f"/mailboxes/{number}", lambda: (asked.set(), goes_on.wait(DEADLINE)))
+            began = time.monotonic()
+            link.send_signal(signal.SIGTERM)
+            assert link.wait(DEADLINE) == 143
+            assert time.monotonic() - began < 10
+            assert asked.is_set()
+            goes_on.set()
 
 
 def test_the_words_stand_beside_the_question(place: Path, relay: RelayProcess, phone: Path) -> None:

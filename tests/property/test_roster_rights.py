@@ -110,7 +110,8 @@ def test_pins_only_shrink_and_only_by_the_highest_kit(
     if account.roster.is_closed:
         account.reclaim(by=FIRST)
     elif account.roster.devices[3].active:  # so that there is a pin to lower
-        account.change(kit(FIRST), remove=[3], new_kit=account.roster.needs_new_kit([3]))
+        newest = kit(account.roster.current_recovery_key.number)
+        account.change(newest, remove=[3], new_kit=account.roster.needs_new_kit([3]))
     for offset, kind, who, seq, discard_after in tries:
         before = account.roster
         gone = [item for item in before.devices.values() if not item.active and item.removal is not None]

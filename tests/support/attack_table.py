@@ -7,7 +7,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from sealkeep_conformance.attacks import GROUPS, Broken, Found, Harmless, NotPaired, Outcome, Refused, Unseen, family
+from sealkeep_conformance.attacks import (
+    DEED_GROUPS,
+    DEEDS,
+    GROUPS,
+    Broken,
+    Found,
+    Harmless,
+    Lacking,
+    Locked,
+    NotPaired,
+    Outcome,
+    Refused,
+    Unreadable,
+    Unseen,
+    family,
+)
 
 PATH: Final = Path(__file__).parents[2] / "docs" / "attacks.md"
 
@@ -32,14 +47,18 @@ NAMES: Final = {
     "Forks": FORKS,
 }
 
+DEED_NAMES: Final = {title: {deed.name: deed.signs for deed in deeds} for title, deeds in DEED_GROUPS.items()}
+ALL_NAMES: Final = [name for group in (*NAMES.values(), *DEED_NAMES.values()) for name in group]
+
 _HEAD: Final = """\
-# What a lying relay can do, and what comes of it
+# What a lying relay can do, and a hostile device, and what comes of it
 
-This table is written by the tests that carry the attacks out (`make attacks`), and every run holds them against it. The
-attacks are the catalogue of `sealkeep_conformance.attacks`, and its relay, `sealkeep_conformance.relay`, carries them out.
+These tables are written by the tests that carry the attacks out (`make attacks`), and every run holds them against them.
+The attacks are the catalogues of `sealkeep_conformance.attacks`, and its relay, `sealkeep_conformance.relay`, carries out
+those of a relay. Those of a device that was enrolled once and turns on the others stand at the end.
 
-Each attack begins with honest devices in step; one of them is then lied to. Beside what the table says, every run checks
-that
+Each attack of a relay begins with honest devices in step; one of them is then lied to. Beside what the table says, every
+run checks that
 
 - what the device finds is the same on a second try, and after a restart;
 - where it finds something, its database is as it was before the failing answer, also after a restart, and it asks for and
@@ -50,6 +69,34 @@ that
 *Exit* is the exit status of a command that meets it: 3 where the relay has misbehaved, 1 where that is not proved.
 A code of spec §9.2 comes with its family, and with device and seq where they are known.
 """
+
+_DEED_HEAD: Final = """\
+# What a hostile device can do
+
+Device 3 turns on the others, which are honest, as the relay is unless “it helps” stands there. *Relay* is what an honest
+one answers; where that refuses it, the others find what stands beside it as soon as a relay shows it to them all the same.
+*What stays* is found at the end, when the honest devices have synced and written again: how many of their messages all of
+them show, in one view unless it says otherwise; which commands that took; and whether the hostile device is in the account
+still. What a device writes in its own name, and what it reads, no client can tell from honest use (spec §1.5).
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Aftermath:
+    """What there is after a hostile device's deed: how many of `written` messages all honest devices show; whether they
+    show one view, what that device wrote included; the commands that it took; whether it is still in the account."""
+
+    shown: int
+    written: int
+    alike: bool
+    commands: tuple[str, ...]
+    active: bool
+
+    def __str__(self) -> str:
+        messages = "all messages" if self.shown == self.written else f"{self.shown} of {self.written} messages"
+        taken = f", after {' and '.join(f'`{command}`' for command in self.commands)}" if self.commands else ""
+        views = "" if self.alike else ", and of what it wrote what each was shown"
+        return f"{messages}{views}{taken}; it is {'still in' if self.active else 'out'}"
 
 
 def finding(outcome: Outcome, *, lasting: bool = False) -> str:
@@ -68,7 +115,25 @@ def finding(outcome: Outcome, *, lasting: bool = False) -> str:
         case NotPaired():
             return "a pairing that failed; the code is used up"
         case Unseen():
-            return "nothing as yet (spec §1.4)"
+            return f"nothing as yet (spec §{outcome.section})"
+        case Unreadable(code, device, seq):
+            return f"`{code}` ({family(code)}), device {device}, seq {seq}: it is marked as unreadable, and passed over"
+        case Locked(unopened, None):
+            return f"a key that does not open: it renews the keys, and {unopened} segment waits"
+        case Locked(_, by):
+            return f"a key from device {by} that does not open: it reads what it can, and sends nothing"
+        case Lacking(epochs, by):
+            return f"{epochs} key that the kit does not open, owed by device {by}"
+
+
+def answer(said: Outcome | None) -> str:
+    """What a relay answers to a deed, in words."""
+    match said:
+        case None:
+            return "it helps"
+        case Refused(code):
+            return f"refuses: `{code}`"
+    return "takes it"
 
 
 def row(name: str, says: str, found: str, status: int) -> str:
@@ -85,7 +150,18 @@ class AttackTable:
     def record(self, name: str, outcome: Outcome, status: int, *, lasting: bool = False) -> None:
         """Note what came of an attack; it must be what the file says."""
         says = next(group[name] for group in NAMES.values() if name in group)
-        self.rows[name] = row(name, says, finding(outcome, lasting=lasting), status)
+        self._record(name, row(name, says, finding(outcome, lasting=lasting), status))
+
+    def record_deed(self, name: str, said: Outcome | None, outcome: Outcome, status: int, stays: Aftermath) -> None:
+        """Note what came of what a device signed: what the relay answered (None: it helped), what the others found, and
+        what there was at the end. The first two must be what the catalogue says, and all of it what the file says."""
+        deed = DEEDS[name]
+        assert (said, outcome) == (deed.answer, deed.outcome), name
+        cells = (f"`{name}`", deed.signs, answer(said), finding(outcome), str(status), str(stays))
+        self._record(name, f"| {' | '.join(cells)} |")
+
+    def _record(self, name: str, line: str) -> None:
+        self.rows[name] = line
         if self.checked_in is not None:
             assert self.rows[name] in self.checked_in.splitlines(), (
                 f"{PATH.name} says something else than\n{self.rows[name]}\nIf this is right, run `make attacks`."
@@ -100,6 +176,13 @@ def render(rows: Mapping[str, str]) -> str:
     parts = [_HEAD]
     for title, group in NAMES.items():
         parts.append(f"## {title}\n\n| attack | the relay … | the device finds | exit |\n|---|---|---|---|")
+        parts += [rows[name] for name in group]
+        parts.append("")
+    parts.append(_DEED_HEAD)
+    for title, group in DEED_NAMES.items():
+        parts.append(
+            f"## {title}\n\n| attack | it … | relay | the others find | exit | what stays |\n|---|---|---|---|---|---|"
+        )
         parts += [rows[name] for name in group]
         parts.append("")
     return "\n".join(parts)

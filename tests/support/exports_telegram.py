@@ -266,7 +266,8 @@ def write_telegram(folder: Path, *, full: bool = True) -> Written:
     group = {"name": "Plans", "type": "private_supergroup", "id": 1000000, "messages": entries}
     document: Json = group
     if full:
-        others, left = [], []
+        others: list[Json] = []
+        left: list[Json] = []
         for number, (name, chat_type) in enumerate(_CHATS, 1):
             entry = {
                 "id": number,

@@ -7,17 +7,27 @@ makes the account go on from it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
 from sealkeep_client.engine import Account
 from sealkeep_protocol import sealing, signed
 from sealkeep_protocol.hybrid_kem import WRAP_SIZE, wrap
-from sealkeep_protocol.keys import KeyRecord, PrivateKeys
+from sealkeep_protocol.keys import EpochKeys, KeyRecord, PrivateKeys
 from sealkeep_protocol.primitives import sha256
-from sealkeep_protocol.roster import Composed, Entry, Link, Rotation, compose_change, decode_entry
-from sealkeep_protocol.segments import SealedSegment, header_identifier, sign_header
+from sealkeep_protocol.roster import Composed, Entry, Link, Removal, Rotation, compose_change, decode_entry
+from sealkeep_protocol.segments import (
+    Head,
+    Position,
+    SealedSegment,
+    SegmentClass,
+    header_identifier,
+    seal_segment,
+    sign_header,
+    summarize,
+)
+from sealkeep_protocol.types import NO_ID, DeviceId, ObjectId, Seq
 from support.accounts import MadeAccount, device
 
 
@@ -141,6 +151,56 @@ def adding(account: Account, record: KeyRecord) -> tuple[bytes, list[bytes]]:
     wraps = [bytes(WRAP_SIZE)] * len(good.wraps)
     digests = [sha256(wrapped) for wrapped in wraps]
     return signed.sign("roster", account.id, core, account.keys.signing, digests=digests), wraps
+
+
+def lowering(account: Account, removal: Removal) -> tuple[bytes, list[bytes]]:
+    """An entry by this device that lowers the pin of a device which was removed before, as the highest kit's may."""
+    composed = compose_change(
+        account.roster, account.signer, account.keys.signing, list(account.epochs.values()), random=os.urandom
+    )
+    core = replace(decoded(composed), removed=(removal,)).encode_core()
+    digests = [sha256(wrapped) for wrapped in composed.wraps]
+    return signed.sign("roster", account.id, core, account.keys.signing, digests=digests), list(composed.wraps)
+
+
+def own_segment(
+    account: Account,
+    *,
+    heads: Collection[Head] = (),
+    hidden: Collection[Head] = (),
+    seq: int = 1,
+    previous: ObjectId = NO_ID,
+    content: bytes = b"\xa0",
+    times: Sequence[int] = (),
+    epoch: EpochKeys | None = None,
+) -> SealedSegment:
+    """A segment of this device at that place, as the account stands: it names `heads`, and its view has the `hidden` ones
+    too. `content` is an empty body unless said otherwise, `times` those of the records
+    that the summary counts."""
+    position = Position(
+        account=account.id,
+        device=account.device,
+        seq=Seq(seq),
+        previous=previous,
+        roster_number=account.roster.number,
+        roster_head=account.roster.head,
+        changed_heads=tuple(heads),
+        all_heads=(*heads, *hidden),
+    )
+    return seal_segment(
+        position,
+        epoch or account.epochs[account.roster.epoch],
+        account.keys.signing,
+        summarize(SegmentClass.LIVE, times, len(times), [], len(content)),
+        content,
+        compressed=False,
+        salt=os.urandom(32),
+    )
+
+
+def false_view(account: Account) -> SealedSegment:
+    """The first segment of this device, whose view holds a head that it does not name."""
+    return own_segment(account, hidden=[Head(DeviceId(1), Seq(1), ObjectId(bytes(32)))])
 
 
 def new_keys() -> PrivateKeys:

@@ -22,6 +22,7 @@ from sealkeep_client import RecoveryKit, Text, Vault
 from sealkeep_client.cli._failures import explain
 from sealkeep_client.store import Store
 from sealkeep_client.vault import Newcomer
+from sealkeep_client.vault._local import MADE_HERE
 from sealkeep_conformance.attacks import (
     Broken,
     Facts,
@@ -190,7 +191,9 @@ async def texts(vault: Vault) -> list[str]:
 async def sync_and_write(homes: Homes, device: str, text: str, opened_already: Mapping[str, Vault]) -> None:
     """Let a device catch up, write, and send it."""
     async with AsyncExitStack() as stack:
-        vault = opened_already.get(device) or await stack.enter_async_context(await homes.open(device))
+        vault = opened_already.get(device)
+        if vault is None:
+            vault = await stack.enter_async_context(await homes.open(device))
         await vault.sync()
         await write(vault, text)
         await vault.sync()
@@ -267,7 +270,10 @@ def _dump(store: Store) -> dict[str, list[Any]]:
     database = store._database
     names = [name for (name,) in database.rows("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")]
     # The index itself has no rows to read; its shadow tables are among the others.
-    return {name: sorted(map(repr, database.rows(f'SELECT * FROM "{name}"'))) for name in names if name != "words"}
+    found = {name: sorted(map(repr, database.rows(f'SELECT * FROM "{name}"'))) for name in names if name != "words"}
+    # That it sent an entry is its own note, made before it was sent: nothing that came from the relay.
+    found["meta"] = [row for row in found["meta"] if not row.startswith(f"({MADE_HERE!r}, ")]
+    return found
 
 
 async def dump(vault: Vault) -> dict[str, list[Any]]:

@@ -117,10 +117,9 @@ class Stored:
 
     def item(self, *, bodies: bool, short: int | None = None) -> PageItem:
         segment = self.segment
-        parts = (segment.summary, segment.body) if bodies else (None, None)
-        if short is not None and len(segment.body) > short:  # REL-15
-            parts = (segment.summary, None)
-        return PageItem(self.position, self.device, segment.seq, segment.header, *parts)
+        has_body = bodies and (short is None or len(segment.body) <= short)  # REL-15
+        summary, body = segment.summary if bodies else None, segment.body if has_body else None
+        return PageItem(self.position, self.device, segment.seq, segment.header, summary, body)
 
 
 class MemoryRelay:
@@ -620,7 +619,8 @@ class Device:
             kept.read += [*body.contacts, *body.conversations, *body.messages, *body.marks]
 
     def _pack_outbox(self, action: PackOutbox) -> list[Offered]:
-        self._offers, offered = [], []
+        self._offers = []
+        offered: list[Offered] = []
         for kind in sorted(self.kept.outbox):
             left = list(self.kept.outbox[kind])
             while left and len(offered) < action.bodies:
@@ -727,3 +727,18 @@ def refuse(code: str) -> Spoil:
 def instead(answer: Any) -> Spoil:
     """Answer with something else altogether."""
     return lambda action, honest: answer
+
+
+World: TypeAlias = tuple[MadeAccount, MemoryRelay, Device, Device]
+
+
+def written_by_two() -> World:
+    """An account, its relay, a phone (1) and a laptop (2) that have written; the tablet (3) has not."""
+    made = MadeAccount(devices=3)
+    relay = MemoryRelay(made)
+    phone, laptop = Device(1, made, relay), Device(2, made, relay)
+    phone.write("one")
+    phone.sync()
+    laptop.write("two")
+    laptop.sync()
+    return made, relay, phone, laptop

@@ -8,6 +8,7 @@ with Terminal([sys.executable, "-m", "sealkeep_client.cli", "link"], env) as lin
 
 from __future__ import annotations
 
+import builtins
 import os
 import pty
 import re
@@ -84,7 +85,7 @@ class Terminal:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+        self, kind: builtins.type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._open:
             os.kill(self.pid, signal.SIGKILL)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -24,6 +24,21 @@ async def created(home: Path, url: str, name: str = "phone") -> AsyncIterator[tu
 async def recovered(home: Path, kit: RecoveryKit, url: str | None = None, name: str = "laptop") -> Vault:
     """A new device of the kit's account, which has not synced yet."""
     return await Vault.recover(home, kit=kit, unlock=UNLOCK, name=name, relay=url)
+
+
+async def reclaimed(
+    home: Path,
+    kit: RecoveryKit,
+    url: str,
+    name: str = "new",
+    *,
+    on_kit: Callable[[RecoveryKit], None],
+    discard: bool = False,
+) -> Vault:
+    """A new device that takes the account over (`recover --remove-others`); `on_kit` gets its new kit."""
+    return await Vault.recover(
+        home, kit=kit, unlock=UNLOCK, name=name, relay=url, remove_others=True, on_kit=on_kit, discard=discard
+    )
 
 
 async def opened(home: Path) -> Vault:

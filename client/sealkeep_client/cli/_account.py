@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -193,13 +194,15 @@ def recover_command(
 
     def left() -> str | None:
         if is_home(app.home):
-            return f"this device has joined the account, in {app.home}; `sealkeep sync` goes on fetching"
+            new = "" if file is None or file.written is None else f", and {file.path} is its new recovery kit"
+            return f"this device has joined the account, in {app.home}{new}; `sealkeep sync` goes on fetching"
         if is_held(app.home):
             return "this device may have joined the account already; the same command again goes on from here"
         return None
 
     try:
-        made, summary, there, missing = run_or_tell(recover(), left)
+        with contextlib.nullcontext() if file is None else file.telling(lambda: is_home(app.home)):
+            made, summary, there, missing = run_or_tell(recover(), left)
     except (PeerError, RefusedError) as error:
         if remove_others and not discard and _goes_on_with_discard(error):
             say(

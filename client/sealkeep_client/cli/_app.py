@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import platformdirs
 
-from sealkeep_client.cli._failures import Stopped
+from sealkeep_client.cli._failures import TERMINATED, Stopped
 from sealkeep_client.cli._output import say
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ class App:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run on an event loop. Ctrl-C cancels the work, and raises `Stopped` when it has been put down."""
+    """Run on an event loop. Ctrl-C and SIGTERM cancel the work, and raise `Stopped` when it has been put down."""
     factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     if sys.platform != "win32":
         import uvloop
@@ -68,20 +70,50 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         factory = uvloop.new_event_loop
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
-            return runner.run(work)
+            return runner.run(_terminable(work))
+    except _Terminated:
+        raise Stopped(status=TERMINATED) from None
     except KeyboardInterrupt:
         if sys.stderr.isatty():
             click.echo(err=True)  # below the ^C that the terminal shows
         raise Stopped from None
 
 
+class _Terminated(Exception):  # noqa: N818 (nothing went wrong)
+    """The work has been put down after a SIGTERM."""
+
+
+async def _terminable(work: Coroutine[Any, Any, T]) -> T:
+    """Carry the work through; at the first SIGTERM it is cancelled, the second one ends the process."""
+    if sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
+        return await work  # which has no such signal, or is not the one that gets it
+    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
+    came = False
+
+    def end() -> None:
+        nonlocal came
+        came = True
+        loop.remove_signal_handler(signal.SIGTERM)
+        task.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, end)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if came:
+            raise _Terminated from None
+        raise
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+
+
 def run_or_tell(work: Coroutine[Any, Any, T], left: Callable[[], str | None]) -> T:
     """Run what begins something. A failure is told together with where it has left things, if not where they were."""
     try:
         return run(work)
-    except Stopped:
+    except Stopped as stopped:
         state = left()
-        raise (Stopped() if state is None else Stopped(state)) from None
+        raise (stopped if state is None else stopped.saying(state)) from None
     except BaseException:
         state = left()
         if state is not None:

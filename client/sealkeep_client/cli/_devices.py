@@ -11,7 +11,8 @@ from sealkeep_client.cli._app import App, json_option, pass_app
 from sealkeep_client.cli._asking import ask, can_ask
 from sealkeep_client.cli._device_log import entry_json, print_log
 from sealkeep_client.cli._names import cell, quoted, signer
-from sealkeep_client.cli._new_kit import KitFile, kit_in_hand_option, new_kit_option, read_kit_file
+from sealkeep_client.cli._new_kit import KitFile, kit_in_hand, kit_in_hand_option, new_kit_option
+from sealkeep_client.cli._news import news_lines
 from sealkeep_client.cli._output import ago, bold, print_json, print_table, say, when
 from sealkeep_protocol.errors import PeerError, RefusedError, UsageError
 
@@ -57,7 +58,7 @@ def print_devices(devices: Sequence[DeviceInfo]) -> None:
             str(device.number),
             cell(device.name),
             _added(device),
-            "never" if device.last_seen is None else ago(device.last_seen, now),
+            _seen(device, now),
             _state(device),
         ]
         for device in devices
@@ -68,6 +69,24 @@ def print_devices(devices: Sequence[DeviceInfo]) -> None:
 def _added(device: DeviceInfo) -> str:
     how = "with the account" if device.number == 1 else f"by {signer(device.added_by)}"
     return how if device.added_at is None else f"{when(device.added_at)}, {how}"
+
+
+def _seen(device: DeviceInfo, now: float) -> str:
+    if device.last_seen is None:
+        return "never"
+    if device.seen_from == "messages":  # a device that has imported them may have done so at any later time
+        return f"wrote messages of {when(device.last_seen)[:10]}"
+    return ago(device.last_seen, now)
+
+
+def _presented(device: DeviceInfo) -> str:
+    """The same in a line of its own."""
+    seen = _seen(device, time.time())
+    if device.last_seen is None:
+        seen = "never seen"
+    elif device.seen_from != "messages":
+        seen = f"last seen {seen}"
+    return f"{quoted(device.name)} (device {device.number}), added by {signer(device.added_by)}, {seen}"
 
 
 def _state(device: DeviceInfo) -> str:
@@ -89,7 +108,7 @@ def warn_of_kits(kits: Sequence[KitInfo], devices: Sequence[DeviceInfo]) -> None
             )
             say(
                 f"{which} made on {quoted(device.name)}, which was removed, and can remove your devices 7 days after that;"
-                " if you did not do it, end this with your own, older kit: `sealkeep kit replace --with FILE`"
+                f" if you did not do it, end this with your own, older kit: `sealkeep remove {device.number} --with FILE`"
             )
 
 
@@ -104,6 +123,7 @@ def device_json(device: DeviceInfo) -> dict[str, Any]:
         "brought_by": device.brought_by,
         "added": device.added_at,
         "last_seen": device.last_seen,
+        "seen_from": device.seen_from,
         "segments": device.segments,
         "removed_by": device.removed_by,
         "removed": device.removed_at,
@@ -157,7 +177,7 @@ def remove_command(
     """
     if discard_after is not None and len(devices) > 1:
         raise UsageError("--discard-after is for one device at a time")
-    kit = None if old_kit is None else read_kit_file(old_kit)
+    kit = kit_in_hand(old_kit)
     file = KitFile(new_kit)
     names: dict[int, str] = {}
 
@@ -176,7 +196,8 @@ def remove_command(
         return change, await vault.devices(), await vault.kits()
 
     try:
-        change, now, kits = app.with_vault(work)
+        with file.telling():
+            change, now, kits = app.with_vault(work)
     except PeerError as error:
         if error.device in names and not discard:
             say(f"--discard removes {_named(error.device, names)} all the same, and gives up what it wrote from there")
@@ -199,7 +220,8 @@ async def _choose(vault: Vault, wanted: Sequence[str]) -> list[DeviceInfo]:
     """The devices that were meant. One that is not known here may have come since: then this device syncs first."""
     known = await vault.devices()
     if not all(_matching(known, word) for word in wanted):
-        await vault.sync()
+        for line in news_lines((await vault.sync()).changes):
+            say(line)
         known = await vault.devices()
     chosen: dict[int, DeviceInfo] = {}
     for word in wanted:
@@ -240,9 +262,7 @@ async def _ask(
     if not can_ask():
         return chosen
     for device in chosen:
-        seen = "never seen" if device.last_seen is None else f"last seen {ago(device.last_seen, time.time())}"
-        line = f"{quoted(device.name)} (device {device.number}), added by {signer(device.added_by)}, {seen}"
-        click.echo(line, err=True)
+        click.echo(_presented(device), err=True)
     also = _brought_in(known, {device.number for device in chosen})
     if also:
         names = {device.number: device.name for device in known}
@@ -278,6 +298,7 @@ def _tell_removed(
                 "removed": [{"number": number, "name": name} for number, name in change.removed],
                 "kit": str(file.path) if change.new_kit else None,
                 "given_up": [{"number": number, "name": name} for number, name in change.lowered],
+                "kits_ended": change.ended,
                 "staying": [
                     {"number": device.number, "name": device.name, "brought_by": device.brought_by}
                     for device in staying
@@ -302,6 +323,10 @@ def _tell_of_change(change: MembershipChange, names: dict[int, str], file: KitFi
     if change.entry is None:
         click.echo("It is removed already." if len(names) == 1 else "They are removed already.")
         return
+    if change.ended:
+        click.echo(
+            f"{'It is' if len(names) == 1 else 'They are'} removed already; the recovery kits from there are ended now."
+        )
     meant = [f"{quoted(name)} (device {number})" for number, name in change.removed if number in names]
     others = [f"{quoted(name)} (device {number})" for number, name in change.removed if number not in names]
     if meant:

@@ -22,15 +22,25 @@ from sealkeep_protocol.errors import (
 if TYPE_CHECKING:
     from sealkeep_protocol.kit import KitError
 
-FAILED, USAGE, MISBEHAVED, STOPPED = 1, 2, 3, 130
+FAILED, USAGE, MISBEHAVED, STOPPED, TERMINATED = 1, 2, 3, 130, 143
 
 
 class Stopped(Exception):  # noqa: N818 (nothing went wrong)
-    """The person pressed Ctrl-C, and the work has been put down; `state` says where that leaves him, and what to do."""
+    """The person pressed Ctrl-C, and the work has been put down; `state` says where that leaves him, and what to do.
 
-    def __init__(self, state: str = "nothing is lost; the same command again goes on from here") -> None:
+    `status` is the exit status: another one where it was a signal from elsewhere.
+    """
+
+    def __init__(
+        self, state: str = "nothing is lost; the same command again goes on from here", *, status: int = STOPPED
+    ) -> None:
         super().__init__(state)
         self.state = state
+        self.status = status
+
+    def saying(self, state: str) -> Stopped:
+        """The same, and where that leaves him."""
+        return Stopped(state, status=self.status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +90,12 @@ _REPAIR: Final = (
     "if whoever runs it confirms that, `sealkeep repair` brings back what your devices hold; delete nothing here"
 )
 
+IF_REMOVED: Final = (
+    "what is on it can still be read, and `sealkeep export OUT --format html` saves it, with what was not sent; to join"
+    " again, in a new directory: `sealkeep --home NEWDIR recover`"
+)
+"""What is left to a device that was removed."""
 _REFUSALS: Final = {
-    "revoked": "reading what is on this device still works; `sealkeep recover` with the recovery kit adds it anew",
     "closed": "what is on this device can still be read and exported",
     "quota": "everything is safe on this device; ask whoever runs the relay for more room",
     "busy": "everything is safe on this device; try again in a minute",
@@ -96,7 +110,7 @@ def explain(error: BaseException) -> Explanation:
     """Say what an error means."""
     if isinstance(error, (Stopped, click.Abort, KeyboardInterrupt)):
         stopped = error if isinstance(error, Stopped) else Stopped()
-        return Explanation(STOPPED, (_one_line(f"stopped: {stopped.state}"),))
+        return Explanation(stopped.status, (_one_line(f"stopped: {stopped.state}"),))
     if isinstance(error, click.UsageError):
         return _usage(error)
     if isinstance(error, click.ClickException):
@@ -185,6 +199,8 @@ def _failed(error: SealkeepError) -> str:
     if isinstance(error, TransportError):
         return f"{error}: everything is safe on this device; it goes on when the relay can be reached again"
     if isinstance(error, RefusedError):
+        if _is_removed(error):
+            return f"{error} ({error.code}); {IF_REMOVED}"
         advice = _REFUSALS.get(error.code, "everything is safe on this device")
         if error.retry_after is not None and error.retry_after > 60:
             advice = f"everything is safe on this device; try again in {_wait(error.retry_after)}"
@@ -194,6 +210,12 @@ def _failed(error: SealkeepError) -> str:
     if isinstance(error, _kit_error()):
         return f"{error}; {'compare it with the page, and try again; ' if error.groups else ''}nothing was changed"
     return str(error)
+
+
+def _is_removed(error: RefusedError) -> bool:
+    from sealkeep_client.engine import RemovedError
+
+    return isinstance(error, RemovedError)
 
 
 def _kit_error() -> type[KitError]:

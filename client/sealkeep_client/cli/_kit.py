@@ -11,8 +11,9 @@ from sealkeep_client.cli._app import App, json_option, pass_app, run
 from sealkeep_client.cli._asking import ask, can_ask
 from sealkeep_client.cli._devices import tell_new_kit
 from sealkeep_client.cli._kit_terminal import confirm_kit, type_kit
+from sealkeep_client.cli._missing import missing_json, missing_lines
 from sealkeep_client.cli._names import quoted
-from sealkeep_client.cli._new_kit import KitFile, kit_in_hand_option, new_kit_option, read_kit_file
+from sealkeep_client.cli._new_kit import KitFile, kit_in_hand, kit_in_hand_option, new_kit_option, read_kit_file
 from sealkeep_client.cli._output import count, print_json, say, when
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def verify_kit_command(kit: Path | None, relay: str | None, as_json: bool) -> in
                 "number": report.number,
                 "epochs": report.epochs,
                 "missing": list(report.missing),
+                "missing_keys": [missing_json(key) for key in report.missing_keys],
                 "lost": report.lost,
                 "spoilt_by": list(report.spoilt_by),
                 "in_force": report.in_force,
@@ -91,22 +93,23 @@ def _shortcomings(report: KitReport) -> list[str]:
     opened, keys = count(report.epochs - len(report.missing)), count(report.epochs, "key")
     lost = count(report.lost, "segment") if report.lost else "nothing so far"
     lines.append(f"the kit opens {opened} of {keys}; {lost} was written under the others, which it does not restore")
-    if report.spoilt_by:
+    rest_with_devices = any(active for key in report.missing_keys for _, _, active in key.devices)
+    if report.replaced_by is not None:
+        lines.append("try the newest one; if you did not make that: `sealkeep recover --remove-others` with this one")
+    elif report.spoilt_by and (rest_with_devices or not report.missing_keys):
         names = ", ".join(map(quoted, report.spoilt_by))
         lines.append(
             f"{names} renewed the keys and gave the kit one that does not open; `sealkeep rotate` on a device that reads"
             " everything gives it a good one: then try again"
         )
-    elif report.replaced_by is None:
-        lines.append("`sealkeep rotate` on a device that reads everything links them again: then try again")
     else:
-        lines.append("try the newest one; if you did not make that: `sealkeep recover --remove-others` with this one")
+        lines += missing_lines(report.missing_keys)
     return lines
 
 
 @kit_command.command("replace")
 @new_kit_option("--kit", "Where the new recovery kit is written")
-@kit_in_hand_option("Sign with the old kit itself: then it, and all that were made since, cannot do anything any more.")
+@kit_in_hand_option("Sign with the old kit itself: then it cannot do anything any more.")
 @click.option(
     "--confirm/--no-confirm",
     default=True,
@@ -117,16 +120,17 @@ def _shortcomings(report: KitReport) -> list[str]:
 def replace_kit_command(app: App, new_kit: Path | None, old_kit: Path | None, confirm: bool, as_json: bool) -> None:
     """Make a new recovery kit. The old one by itself opens nothing that is written from then on.
 
-    Without --with, the old kit keeps its right, so that a stolen device cannot shut you out: whoever has it can join as a
-    new device, which reads everything, and remove yours. Where somebody else may have seen it, sign with it.
+    Without --with, the old kit keeps a last right, so that a stolen device cannot shut you out: whoever has it can remove
+    your devices, and take the account over as it was until now. Where somebody else may have seen it, sign with it.
     """
     file = KitFile(new_kit)
-    old = None if old_kit is None else _read(old_kit)
+    old = kit_in_hand(old_kit)
 
     async def replace(vault: Vault) -> MembershipChange:
         return await vault.replace_kit(on_kit=file.keep, prepared=file.prepared, kit=old)
 
-    change = app.with_vault(replace)
+    with file.telling():
+        change = app.with_vault(replace)
     if as_json:
         print_json({"type": "kit replace", "entry": change.entry, "kit": str(file.path), "ended": old is not None})
         return
@@ -139,9 +143,8 @@ def replace_kit_command(app: App, new_kit: Path | None, old_kit: Path | None, co
     )
     if old is None:
         click.echo(
-            "Whoever has it can also still join as a new device, which reads everything, and remove yours. Where others may"
-            " have it, end it, with a further new one:"
-            " `sealkeep kit replace --with OLD --kit FILE`."
+            "It can also still remove all of your devices, as after a theft. `sealkeep kit replace --with FILE`, signed"
+            " with the kit that is replaced, leaves it not even that."
         )
     if confirm and file.written is not None:
         confirm_kit(file.written)
@@ -163,7 +166,9 @@ def close_account_command(kit: Path | None, relay: str | None, as_json: bool) ->
 
     async def close() -> Closing:
         if can_ask():
-            click.echo("Export what you want to keep first, on a device: `sealkeep export OUT`.", err=True)
+            click.echo(
+                "Export what you want to keep first, on a device: `sealkeep export OUT --format html`.", err=True
+            )
             if not await ask("Close the account for good?"):
                 raise click.ClickException("nothing was changed")
         return await Vault.close_account(page, relay=relay)

@@ -54,12 +54,12 @@ def confirm_kit(kit: RecoveryKit, choose: Choose = choose_two) -> bool:
     return True
 
 
-def type_kit() -> RecoveryKit:
-    """Ask for the kit's lines. Raises `UsageError` where nobody can answer."""
+def type_kit(option: str = "--kit") -> RecoveryKit:
+    """Ask for the kit's lines. Raises `UsageError` where nobody can answer; `option` gives a file instead."""
     from sealkeep_client.kit import KitError, Typing
 
     if not _is_asked():
-        raise UsageError("no kit: give its file with --kit FILE, or run this on a terminal to type it")
+        raise UsageError(f"no kit: give its file with {option} FILE, or run this on a terminal to type it")
     click.echo(
         "Type the recovery kit as it stands on the page. Capitals and spaces do not matter,\n"
         "and several groups may be typed at once. The code is not shown while you type it, so that it does not stay on\n"

@@ -32,8 +32,8 @@ def missing_lines(keys: Sequence[MissingKey]) -> list[str]:
         what = f"key {numbers}" if len(same) == 1 else f"keys {numbers}"
         segments = count(sum(key.segments for key in same), "segment")
         lines.append(
-            f"{segments} cannot be read: this kit does not open {what} of the account, which"
-            f" {'was' if len(same) == 1 else 'were'} made for a newer kit; {_advice(devices)}"
+            f"{segments} cannot be read, for want of {what} of the account, which neither this device nor its recovery kit"
+            f" was given; {_advice(devices)}"
         )
     return lines
 

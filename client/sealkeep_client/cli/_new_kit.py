@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import shlex
 import stat
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from sealkeep_client.cli._failures import Stopped
 from sealkeep_client.cli._output import say
-from sealkeep_protocol.errors import UsageError
+from sealkeep_protocol.errors import TransportError, UsageError
 
 if TYPE_CHECKING:
     from sealkeep_client.kit import RecoveryKit
@@ -41,15 +43,27 @@ def new_kit_option(name: str, about: str) -> Callable[..., Any]:
     )
 
 
+TYPED: Final = "-"  # in place of a kit's file: it is typed on the terminal
+
+
 def kit_in_hand_option(about: str) -> Callable[..., Any]:
     """`--with FILE`: a kit that signs, in place of this device."""
     return click.option(
         "--with",
         "old_kit",
-        type=click.Path(dir_okay=False, exists=True, path_type=Path),
+        type=click.Path(dir_okay=False, exists=True, allow_dash=True, path_type=Path),
         metavar="FILE",
-        help=about,
+        help=f"{about} `--with {TYPED}` asks for it line by line, on a terminal.",
     )
+
+
+def kit_in_hand(given: Path | None) -> RecoveryKit | None:
+    """The kit that `--with` gives, from its file or typed; None where it was not given."""
+    from sealkeep_client.cli._kit_terminal import type_kit
+
+    if given is None:
+        return None
+    return type_kit("--with") if str(given) == TYPED else read_kit_file(given)
 
 
 def read_kit_file(path: Path) -> RecoveryKit:
@@ -82,6 +96,7 @@ class KitFile:
         from sealkeep_client.kit import KitError, read_written
 
         self._option = option
+        self._is_new = False  # written by this call
         self.path = path or Path(f"sealkeep-recovery-kit-{datetime.date.today().isoformat()}.pdf")
         self.prepared: RecoveryKit | None = None
         self.written: RecoveryKit | None = None
@@ -102,6 +117,21 @@ class KitFile:
                 f"{self.path} is there already: a kit is never written over; give another name with {self._option}"
             ) from None
         self.written = kit
+        self._is_new = True
+
+    @contextlib.contextmanager
+    def telling(self, in_force: Callable[[], bool] = lambda: False) -> Iterator[None]:
+        """Where what puts the kit in force fails, say what the file is: unless it is `in_force`, nobody knows."""
+        try:
+            yield
+        except BaseException as error:
+            unknown = self._is_new or (self.prepared is not None and isinstance(error, (TransportError, Stopped)))
+            if unknown and not in_force():
+                say(
+                    f"{self.path} is written, and it is not known whether it is in force: keep it beside the one that you"
+                    f" had; the same command again, with `{self._option} {shlex.quote(str(self.path))}`, finds out"
+                )
+            raise
 
     def drop_other(self, kits: Sequence[KitInfo]) -> None:
         """Forget the kit that stands there where it is not the current one of the account."""

@@ -125,14 +125,14 @@ def accept_command(app: App, code: tuple[str, ...], yes: bool, as_json: bool) ->
         return True
 
     async def accept(vault: Vault) -> Linked:
-        return await vault.accept(wanted, confirm=confirm)
+        return await vault.accept(wanted, confirm=confirm, on_wait=_tell_waiting)
 
     try:
         linked = app.with_vault(accept)
-    except Stopped:
+    except Stopped as stopped:
         if agreed:
-            raise Stopped(_may_be_in(agreed[0])) from None
-        raise Stopped("the code is used up; `sealkeep link` on the new device makes another") from None
+            raise stopped.saying(_may_be_in(agreed[0])) from None
+        raise stopped.saying("the code is used up; `sealkeep link` on the new device makes another") from None
     except (RefusedError, TransportError):
         if agreed:
             say(_may_be_in(agreed[0]))
@@ -141,6 +141,12 @@ def accept_command(app: App, code: tuple[str, ...], yes: bool, as_json: bool) ->
         print_json({"type": "accept", "device": linked.device, "name": linked.name})
         return
     click.echo(f"{quoted(linked.name)} is device {linked.device} of the account.")
+
+
+def _tell_waiting(seconds: int) -> None:
+    say(
+        f"the new device has not answered yet: waiting {seconds} seconds more at most; is `sealkeep link` running there?"
+    )
 
 
 def _asked_code() -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from sealkeep_client.cli._app import App, json_option, pass_app
 from sealkeep_client.cli._awaited import awaited_text
+from sealkeep_client.cli._failures import IF_REMOVED
+from sealkeep_client.cli._missing import missing_json
 from sealkeep_client.cli._names import cell
 from sealkeep_client.cli._output import ago, count, print_json, print_pairs, say, size
 from sealkeep_client.cli._progress import progress_bar
@@ -44,6 +46,18 @@ def sync_command(app: App, watch: bool, interval: float, as_json: bool) -> None:
     app.with_vault(work)
 
 
+_FOR_WAITING: Final = {
+    True: "`sealkeep sync` sends them",
+    False: "they cannot be sent any more, and `sealkeep export OUT --format html` saves them",
+}
+
+
+def _among(status: Status) -> str:
+    if status.removed_by is not None:
+        return f", removed; the account has {count(status.devices, 'other')}"
+    return f"; the account has {count(status.devices, 'device')}"
+
+
 @click.command()
 @json_option
 @pass_app
@@ -76,6 +90,7 @@ def status_command(app: App, as_json: bool) -> None:
                 "size": status.size,
                 "unreadable": list(status.unreadable),
                 "unopened": status.unopened,
+                "missing": [missing_json(key) for key in status.missing],
                 "locked_by": status.locked_by,
                 "removed_by": status.removed_by,
                 "closing": status.closing,
@@ -85,7 +100,9 @@ def status_command(app: App, as_json: bool) -> None:
             }
         )
         return
-    waiting = f"{count(status.waiting, 'record')}; `sealkeep sync` sends them" if status.waiting else "nothing"
+    waiting = (
+        f"{count(status.waiting, 'record')}; {_FOR_WAITING[status.removed_by is None]}" if status.waiting else "nothing"
+    )
     if status.files_waiting:
         files = f"{count(status.files_waiting, 'file')} of {size(status.file_bytes_waiting)}"
         waiting = f"{files}; {waiting}"
@@ -103,18 +120,18 @@ def status_command(app: App, as_json: bool) -> None:
             "On it",
             "unknown before the first sync" if status.last_sync is None else f"{size(status.used)}{room}, sealed",
         ),
-        ("Device", f"{cell(status.device_name)} (number {status.device} of {count(status.devices, 'device')})"),
+        ("Device", f"{cell(status.device_name)} (number {status.device}{_among(status)})"),
         ("Account", status.account.hex()[:16]),
     ]
     print_pairs(pairs)
     if status.removed_by is not None:
-        say(f"this device was removed from the account by “{status.removed_by}”; what is on it can still be read")
+        say(f"this device was removed from the account by “{status.removed_by}”; {IF_REMOVED}")
     if status.files_damaged:
         say(
             f"{count(status.files_damaged, 'file')} on this device are damaged: what the relay has is fetched from there;"
             " attach or import again what it does not have"
         )
-    warn_locked(status.unopened, status.locked_by)
+    warn_locked(status.missing, status.locked_by)
     warn_closing(status.closing)
     for line in status.unreadable:
         say(f"not readable: {line}")
@@ -148,13 +165,14 @@ def verify_command(app: App, files: bool, as_json: bool) -> None:
                 "files": report.files,
                 "file_bytes": report.file_bytes,
                 "unavailable": [{"device": device, "seq": seq} for device, seq in report.unavailable],
+                "missing": [missing_json(key) for key in report.missing],
             }
         )
         return
     warn_unreadable(report.unreadable)
     for device, seq in report.unavailable:
         say(f"a file that device {device} stored (seq {seq}) is not available at the relay")
-    warn_locked(report.unopened, None)
+    warn_locked(report.missing, None)
     click.echo(
         f"Verified: {count(report.records, 'record')} in {count(report.segments, 'segment')} ({size(report.bytes)}),"
         f" {count(report.entries, 'roster entry', 'roster entries')}. The relay holds all that this device has seen,"

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sealkeep_client.cli._device_log import entry_json
+from sealkeep_client.cli._missing import missing_json, missing_lines
 from sealkeep_client.cli._names import quoted
+from sealkeep_client.cli._news import news_lines
 from sealkeep_client.cli._output import count, print_json, say
 from sealkeep_client.cli._progress import progress_bar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from sealkeep_client.vault import Enrolled, Progress, SyncState, SyncSummary, Vault
+    from sealkeep_client.vault import Enrolled, MissingKey, Progress, SyncState, SyncSummary, Vault
     from sealkeep_protocol.errors import PeerError
 
 
@@ -74,7 +77,7 @@ _FULL = "what waits is safe on this device, and what others write is fetched; as
 def tell_sync(summary: SyncSummary, as_json: bool, *, always: bool) -> None:
     """Tell what one sync did; where it did nothing, only with `always`."""
     if as_json:
-        if always or summary.received or summary.sent or summary.enrolled:
+        if always or summary.received or summary.sent or summary.enrolled or summary.changes:
             print_json(
                 {
                     "type": "sync",
@@ -85,16 +88,20 @@ def tell_sync(summary: SyncSummary, as_json: bool, *, always: bool) -> None:
                     "segments_sent": summary.segments_sent,
                     "unreadable": [peer_error(error) for error in summary.unreadable],
                     "unopened": summary.unopened,
+                    "missing": [missing_json(key) for key in summary.missing],
                     "locked_by": summary.locked_by,
                     "enrolled": json_enrolled(summary.enrolled),
                     "closing": summary.closing,
                     "awaited": summary.awaited,
+                    "changes": [entry_json(change) for change in summary.changes],
                 }
             )
         return
     tell_enrolled(summary.enrolled)
+    for line in news_lines(summary.changes):
+        say(line)
     warn_unreadable(summary.unreadable)
-    warn_locked(summary.unopened, summary.locked_by)
+    warn_locked(summary.missing, summary.locked_by)
     warn_closing(summary.closing)
     if summary.received or summary.sent:
         files = f" and {count(summary.files_sent, 'file')}" if summary.files_sent else ""
@@ -103,15 +110,15 @@ def tell_sync(summary: SyncSummary, as_json: bool, *, always: bool) -> None:
         click.echo("Everything is in step.")
 
 
-def warn_locked(unopened: int, locked_by: str | None) -> None:
+def warn_locked(missing: Sequence[MissingKey], locked_by: str | None) -> None:
     """Say on standard error what this device lacks a key for, and whose doing that is."""
     if locked_by is not None:
         say(
             f"{quoted(locked_by)} renewed the account's keys and gave this device none that opens: nothing is sent until"
             " another of your devices has synced; if that device is not yours any more, remove it"
         )
-    if unopened:
-        say(f"{count(unopened, 'segment')} cannot be read yet: a device of yours that has the key passes it on")
+    for line in missing_lines(missing):
+        say(line)
 
 
 def warn_closing(closing: bool) -> None:

@@ -50,7 +50,7 @@ from sealkeep_client.engine._actions import (
     TakePacked,
 )
 from sealkeep_client.engine._awaited import stage_of
-from sealkeep_client.engine._change import Change, Changed, Changing, recovery_number
+from sealkeep_client.engine._change import Change, Changed, Changing, ReplacedKitError, recovery_number
 from sealkeep_client.engine._enrolment import enrol
 from sealkeep_client.engine._kit import OpenedByKit, open_by_kit, unlock_by_kit
 from sealkeep_client.engine._packed import Packed
@@ -117,6 +117,7 @@ __all__ = [
     "RemovedError",
     "Repair",
     "Repaired",
+    "ReplacedKitError",
     "SaveBody",
     "SaveChunks",
     "SaveOpened",

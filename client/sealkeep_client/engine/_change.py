@@ -17,7 +17,16 @@ from sealkeep_client.engine._session import Session
 from sealkeep_client.engine._state import Account
 from sealkeep_protocol.errors import HistoryError, PeerError, RefusedError, SealkeepError, TransportError, UsageError
 from sealkeep_protocol.keys import KeyRecord, PrivateKeys
-from sealkeep_protocol.roster import Composed, Removal, Roster, RosterDevice, Signer, compose_change
+from sealkeep_protocol.roster import (
+    Composed,
+    Entry,
+    RecoveryKey,
+    Removal,
+    Roster,
+    RosterDevice,
+    Signer,
+    compose_change,
+)
 
 REBASES: Final = 256  # entries of others in a row, before this device gives up: more than a relay takes of a thief
 
@@ -42,13 +51,25 @@ class Change:
 @dataclass(frozen=True, slots=True)
 class Changed:
     """What became of a change: the number of the entry that holds it (None: there was nothing left to do), the devices
-    that it added and removed, whether it set a new recovery key, and the devices removed before whose pins it lowered."""
+    that it added and removed, whether it set a new recovery key, the devices removed before whose pins it lowered, and
+    whether it did nothing but end the recovery keys of devices removed before."""
 
     entry: int | None
     added: tuple[int, ...] = ()
     removed: tuple[int, ...] = ()
     new_kit: bool = False
     lowered: tuple[int, ...] = ()
+    ended: bool = False
+
+
+class ReplacedKitError(UsageError):
+    """What was asked for takes the current recovery key, and the one that is to sign was replaced. `newer` is the one that
+    came after it."""
+
+    def __init__(self, newer: RecoveryKey, more: str) -> None:
+        super().__init__(f"this recovery kit was replaced by a newer one; {more}")
+        self.newer = newer
+        self.more = more
 
 
 class AddedInVainError(RefusedError):
@@ -84,6 +105,7 @@ class Changing:
         self._needed = needed
         self._recovery: KeyRecord | None = None
         self._lowered: Changed | None = None  # what an entry before the last one has done
+        self._replaced = False  # this device has set a new kit, so that the one that signs can remove who set the last
 
     @property
     def _account(self) -> Account:
@@ -125,9 +147,16 @@ class Changing:
             for composed in sent:
                 if _holds(self._account.roster, composed):
                     done = _changed(composed)
-                    if not done.lowered:
-                        return replace(done, lowered=self._lowered.lowered if self._lowered is not None else ())
-                    sent, failure, self._lowered = [], None, done
+                    if done.lowered:
+                        sent, failure, self._lowered = [], None, done
+                    elif self._change.by is not None and not _entry(composed).signer.is_recovery:
+                        sent, failure, self._replaced, self._recovery = [], None, True, None
+                    else:
+                        return replace(
+                            done,
+                            new_kit=done.new_kit or self._replaced,
+                            lowered=self._lowered.lowered if self._lowered is not None else (),
+                        )
                     break
             if sent and failure is None:  # its last one was taken, the relay said
                 raise HistoryError("missing", "the relay takes an entry of the roster and does not show it")
@@ -166,6 +195,8 @@ class Changing:
                 raise AddedInVainError(name)
         if change.new_kit or not (change.added or change.removed) or self._removed():
             return None
+        if change.by is not None and roster.may_end_keys(self._signer()):
+            return None  # a bare rotation ends what the devices, removed before, have set
         added = [_place(roster, record) for record, _ in change.added]
         numbers = tuple(number for number in added if number is not None)
         if len(numbers) < len(added):
@@ -236,10 +267,30 @@ class Changing:
     def _compose(self, pins: list[Removal]) -> Steps[Composed]:
         roster, change = self._account.roster, self._change
         signer = self._signer()  # nobody is handed a new kit for a signer that may not sign
-        if self._recovery is None and (change.new_kit or roster.needs_new_kit(pin.device for pin in pins)):
+        takes_kit = change.new_kit or roster.needs_new_kit(pin.device for pin in pins)
+        by_device = takes_kit and roster.is_replaced(signer)
+        if by_device:
+            self._check_replaced(roster, signer)
+        if self._recovery is None and takes_kit:
             self._recovery = yield NewKit(self._account)  # the last thing before the entry that puts it in force
+        if by_device:
+            return self._sign(self._account.signer, [], (), self._recovery)
         added = [(record, name) for record, name in change.added if _place(roster, record) is None]
         return self._sign(signer, pins, added, self._recovery)
+
+    def _check_replaced(self, roster: Roster, signer: Signer) -> None:
+        """Whether this device may set the new kit first, so that a replaced one removes who set the last. Raises
+        `ReplacedKitError`."""
+        # ROS-25: "A `change` signed by a recovery key that is not the current one MUST NOT add a device or set a recovery
+        # key."
+        newer = roster.recovery_keys[signer.number + 1]
+        if self._change.new_kit:
+            raise ReplacedKitError(newer, "that one alone makes a further one")
+        if self._replaced:
+            raise ReplacedKitError(
+                newer,
+                "a device that is to be removed goes on making others: `sealkeep recover --remove-others` ends that",
+            )
 
     def _sign(
         self,
@@ -251,7 +302,9 @@ class Changing:
         return compose_change(
             self._account.roster,
             signer,
-            self._account.keys.signing if self._change.by is None else self._change.by.signing,
+            self._change.by.signing
+            if self._change.by is not None and signer.is_recovery
+            else self._account.keys.signing,
             list(self._account.epochs.values()),
             random=self._random,
             added=added,
@@ -291,10 +344,14 @@ def _holds(roster: Roster, composed: Composed) -> bool:
     return number <= roster.number and roster.entry_ids[number] == composed.roster.head
 
 
-def _changed(composed: Composed) -> Changed:
-    entry = composed.roster.last
-    if entry is None:
+def _entry(composed: Composed) -> Entry:
+    if composed.roster.last is None:
         raise AssertionError
+    return composed.roster.last
+
+
+def _changed(composed: Composed) -> Changed:
+    entry = _entry(composed)
     lowered = tuple(r.device for r in entry.removed if composed.roster.devices[r.device].removed_at != entry.number)
     return Changed(
         entry.number,
@@ -302,4 +359,5 @@ def _changed(composed: Composed) -> Changed:
         tuple(removal.device for removal in entry.removed if removal.device not in lowered),
         entry.recovery is not None,
         lowered,
+        entry.is_bare and entry.signer.is_recovery == 1,
     )

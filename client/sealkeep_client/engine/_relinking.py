@@ -10,7 +10,6 @@ from sealkeep_client.engine._change import Change, Changing
 from sealkeep_client.engine._session import Session
 from sealkeep_client.engine._state import Account
 from sealkeep_protocol.errors import RefusedError
-from sealkeep_protocol.roster import unreached
 
 
 def needs_relinking(account: Account) -> bool:
@@ -19,7 +18,7 @@ def needs_relinking(account: Account) -> bool:
     # from there, MUST rotate with links to the newest epoch that it holds and to every such one."
     if account.roster.is_closed or account.linked == account.roster.number or not account.epochs:
         return False
-    return account.roster.epoch not in account.epochs or len(unreached(account.roster, [*account.epochs.values()])) > 1
+    return account.roster.epoch not in account.epochs or account.is_cut_off
 
 
 def relink(session: Session, *, random: Callable[[int], bytes], time: int | None) -> Steps[bool]:
@@ -30,7 +29,7 @@ def relink(session: Session, *, random: Callable[[int], bytes], time: int | None
         try:
             done = (yield from changing.run()).entry is not None
         except RefusedError as refused:
-            if refused.code != "busy":
+            if refused.code != "busy" or (session.account.holds_current and not session.account.may_seal):
                 raise
             return False  # the next sync tries again; reading goes on without
     session.account = replace(session.account, linked=session.account.roster.number)

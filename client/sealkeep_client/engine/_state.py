@@ -9,7 +9,7 @@ from types import MappingProxyType
 from sealkeep_protocol.errors import AuthenticationError
 from sealkeep_protocol.feeds import Feed
 from sealkeep_protocol.keys import EpochKeys, PrivateKeys
-from sealkeep_protocol.roster import Roster, Signer
+from sealkeep_protocol.roster import Roster, Signer, unreached
 from sealkeep_protocol.segments import Head
 from sealkeep_protocol.types import AccountId, DeviceId
 
@@ -63,6 +63,22 @@ class Account:
     def holds_current(self) -> bool:
         """Whether this device can seal: it holds the current epoch, and the first, which names records."""
         return self.roster.epoch in self.epochs and 1 in self.epochs
+
+    @property
+    def may_seal(self) -> bool:
+        """Whether it may seal in the current epoch."""
+        # ROS-26: "A device MUST seal nothing in an epoch that a recovery key began while links which it has opened do not
+        # lead from there to every epoch that it holds." Who holds a replaced kit knows the secret that it drew.
+        if not self.holds_current:
+            return False
+        if not self.roster.signer_of_epoch(self.roster.epoch).is_recovery:
+            return True
+        return (self.linked == self.roster.number and not self.roster.is_closed) or not self.is_cut_off
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether links do not lead from the newest epoch that it holds to every other one."""
+        return len(unreached(self.roster, [*self.epochs.values()])) > 1
 
     def can_read(self, epoch: int) -> bool:
         """Whether it can open segments of an epoch, and name what stands in them."""

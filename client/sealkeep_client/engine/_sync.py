@@ -86,7 +86,7 @@ class Sync:
             yield from open_unopened(self._session, self._reader.count_opened)
             if writes:
                 yield from self._writer.write(heads.incarnation)
-            if self._session.account.holds_current:
+            if self._session.account.may_seal:
                 break
         # Last: neither what is new nor what waits to be sent should wait for all that is old.
         yield from AwaitedBodies(self._session, self._reader.count, self._reader.progress).fetch()

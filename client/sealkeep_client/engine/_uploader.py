@@ -46,13 +46,13 @@ class Uploader:
         # FIL-04: "A device MUST NOT seal a chunk under an epoch older than the newest that it has seen, nor write a
         # content record of such an epoch, except …"
         account = self._session.account
-        if account.holds_current:
+        if account.may_seal:
             yield SettleUploads(account, sharing_floor(account.roster))
 
     def upload(self) -> Steps[bool]:
         """Bring the next chunks to the relay; returns whether there were any."""
         account = self._session.account
-        if not account.holds_current:
+        if not account.may_seal:
             return False
         floor = sharing_floor(account.roster)
         sealed: SealedChunks | None = yield SealChunks(account, floor)

@@ -93,8 +93,8 @@ class Writer:
     def _seal(self, incarnation: bytes) -> Steps[list[PendingSegment]]:
         """Seal and persist the next segments of what waits in the outbox."""
         ids = self._ids
-        if ids is None or not self._session.account.holds_current:
-            return []  # ROS-21
+        if ids is None or not self._session.account.may_seal:
+            return []  # ROS-21, ROS-26
         batch: list[PendingSegment] = []
         self._sent_to = incarnation
         while len(batch) < BATCH:

@@ -13,8 +13,10 @@ from sealkeep_client.kit import RecoveryKit
 from sealkeep_client.transport import Credentials, HttpRelay
 from sealkeep_client.vault._asking import drive_without_store
 from sealkeep_client.vault._device_types import Closing, KitReport
+from sealkeep_client.vault._missing import find_missing
 from sealkeep_protocol.errors import AuthenticationError, HistoryError, RefusedError, SealkeepError, TransportError
 from sealkeep_protocol.keys import EpochKeys, PrivateKeys
+from sealkeep_protocol.kit import KitError
 from sealkeep_protocol.roster import RecoveryKey, Roster, Signer, compose_close
 
 REBASES: Final = 256  # entries of others in a row: more than a relay takes of a thief
@@ -88,11 +90,15 @@ class KitHolder:
         return key
 
     def find(self, roster: Roster) -> RecoveryKey:
-        """The kit's recovery key. Raises `AuthenticationError` (`key`) where the account does not know it."""
+        """The kit's recovery key. Raises `KitError` where the account, as far as the relay shows it, does not know it."""
         for key in roster.recovery_keys:
             if key.keys.signing == self.keys.signing.public:
                 return key
-        raise AuthenticationError("key", "the recovery kit does not belong to this account, or was never put in force")
+        # Not the relay's doing, as far as anybody can tell: what the kit has seen is there.
+        raise KitError(
+            "this recovery kit is not (yet) in force in this account: where its making was broken off, the same command on"
+            " the same device goes on with it; `sealkeep devices --log` there, after a sync, tells of those that are"
+        )
 
     def log_in(self, roster: Roster) -> RecoveryKey:
         """Have the line speak for the kit from now on. Raises as `key` does."""
@@ -146,26 +152,28 @@ async def _verify(holder: KitHolder) -> KitReport:
             raise HistoryError("missing", f"the relay withholds this kit's key of roster entry {opened.withheld[0]}")
         epochs, spoilt = opened.epochs, opened.spoilt
     missing = tuple(n for n in range(1, roster.epoch + 1) if n not in epochs)
-    lost = 0
+    lost: dict[int, int] = {}
     if missing and key.has_right:  # was anything written under them?
         survey = Survey(discard=False)
         await drive_without_store(relay, kit.account, survey.run(roster))
-        lost = sum(survey.epochs[number] for number in missing)
+        lost = {number: survey.epochs[number] for number in missing if survey.epochs[number]}
     following = next((k for k in roster.recovery_keys if k.number > key.number), None)
     return KitReport(
         number=key.number,
         epochs=roster.epoch,
         missing=missing,
-        lost=lost,
-        spoilt_by=tuple(sorted({_name(roster, epochs, roster.entry_signers[number]) for number in spoilt})),
+        lost=sum(lost.values()),
+        spoilt_by=tuple(sorted({signer_name(roster.entry_signers[number], roster, epochs) for number in spoilt})),
         in_force=key.has_right,
         current=key.number == roster.current_recovery_key.number,
-        replaced_by=None if following is None else _name(roster, epochs, following.added_by),
+        replaced_by=None if following is None else signer_name(following.added_by, roster, epochs),
         replaced_at=None if following is None else decode(entries[following.added_at]).time,
+        missing_keys=find_missing(roster, epochs, lost),
     )
 
 
-def _name(roster: Roster, epochs: Mapping[int, EpochKeys], signer: Signer) -> str:
+def signer_name(signer: Signer, roster: Roster, epochs: Mapping[int, EpochKeys]) -> str:
+    """Who signed, as a kit that opens these epochs knows him."""
     return f"recovery kit {signer.number}" if signer.is_recovery else name_device(roster, epochs, signer.number)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from sealkeep_client.vault._sightings import SeenFrom
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceInfo:
@@ -13,8 +15,10 @@ class DeviceInfo:
     `brought_by` is the number of the device that added it, also by a kit that was made there; None where nobody did, or the
     account's first kit.
 
-    `added_at` and `removed_at` are as the signer's clock had it, None where it said nothing; `last_seen` is the newest
-    moment that the device's own segments tell of. `segments` counts those that this vault has verified.
+    `added_at` and `removed_at` are as the signer's clock had it, None where it said nothing. `last_seen` is the newest
+    moment that is known of the device, None where nothing is, and `seen_from` says what it is: `read`, this one read
+    something new of it then; `written`, it wrote something then by its own clock; `messages`, nothing better is known than
+    that it brought messages of that time, as an import does. `segments` counts those that this vault has verified.
     """
 
     number: int
@@ -27,6 +31,7 @@ class DeviceInfo:
     removed_by: str | None = None
     removed_at: int | None = None
     brought_by: int | None = None
+    seen_from: SeenFrom | None = None
 
     @property
     def active(self) -> bool:
@@ -68,7 +73,8 @@ class RosterChange:
 
     `key` is the signer's public key (32 bytes), `id` the entry's. `added` and `removed` are (number, name), `pins` the seq
     at which the feed of each removed device ends, and whether what came after it was discarded; `lowered` are those of
-    `removed` that had been removed before. `kit` is the number of a recovery kit that was set.
+    `removed` that had been removed before. `kit` is the number of a recovery kit that was set. `device` is the signer's
+    number, None for a recovery kit; `this` says whether it is this device.
     """
 
     number: int
@@ -83,24 +89,28 @@ class RosterChange:
     pins: tuple[tuple[int, bool], ...] = ()
     kit: int | None = None
     lowered: tuple[int, ...] = ()
+    device: int | None = None
+    this: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class MembershipChange:
     """What became of a change of devices, keys or kit: the names of the devices that were removed, whether a new kit was
-    set, and the names of devices that had been removed before, of which more was given up. `entry` is the number of the
-    roster entry; None where there was nothing left to do."""
+    set, and the names of devices that had been removed before, of which more was given up; `ended` where recovery kits
+    were ended that stem from devices removed before, and nothing else was done. `entry` is the number of the roster entry;
+    None where there was nothing left to do."""
 
     entry: int | None
     removed: tuple[tuple[int, str], ...] = ()
     new_kit: bool = False
     lowered: tuple[tuple[int, str], ...] = ()
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class KitReport:
     """What a recovery kit opens, out of `epochs` in all: `missing` are those that it does not reach, and `lost` is how many
-    segments were written under them.
+    segments were written under them; `missing_keys` says who was given those under which something was.
 
     `spoilt_by` names the devices that owed this kit a key and gave it one that does not open. `in_force` and `current` are
     as in `KitInfo`; `replaced_by` and `replaced_at` say who made the next kit, and when.
@@ -115,6 +125,7 @@ class KitReport:
     current: bool
     replaced_by: str | None
     replaced_at: int | None
+    missing_keys: tuple[MissingKey, ...] = ()
 
     @property
     def restores_all(self) -> bool:

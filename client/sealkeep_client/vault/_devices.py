@@ -6,11 +6,12 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from sealkeep_client.engine import Account, Change, Changed, Changing, Session, decode, name_device
+from sealkeep_client.engine import Account, Change, Changed, Changing, ReplacedKitError, Session, decode, name_device
 from sealkeep_client.kit import RecoveryKit
 from sealkeep_client.vault._core import Core
 from sealkeep_client.vault._device_types import DeviceInfo, KitInfo, MembershipChange, MissingKey, RosterChange
-from sealkeep_client.vault._kits import NewKits, mark
+from sealkeep_client.vault._kits import NewKits, mark, when_replaced
+from sealkeep_client.vault._missing import missing_here
 from sealkeep_protocol.errors import UsageError
 from sealkeep_protocol.keys import PrivateKeys
 from sealkeep_protocol.primitives import KEY_SIZE
@@ -52,36 +53,22 @@ class Devices:
         return await self._core.in_store(self._list_missing)
 
     def _list_missing(self) -> list[MissingKey]:
-        account = self._core.local.account
-        roster, found = account.roster, []
-        for epoch, segments in self._core.store.sync.unopened_by_epoch().items():
-            begun = roster.entry_epochs.index(epoch)
-            given = [device for device in roster.devices.values() if device.was_active_at(begun)]
-            found.append(
-                MissingKey(
-                    epoch,
-                    segments,
-                    tuple(
-                        (device.number, name_device(roster, account.epochs, device.number), device.active)
-                        for device in given
-                        if device.number != account.device
-                    ),
-                )
-            )
-        return found
+        return list(missing_here(self._core.local.account, self._core.store))
 
     def _list(self) -> list[DeviceInfo]:
         account, entries = self._core.local.account, self._entries()
         found = []
         for number, device in sorted(account.roster.devices.items()):
             gone = device.removed_at
+            seen = self._core.local.sightings.of(number)
             found.append(
                 DeviceInfo(
                     number=number,
                     name=name_device(account.roster, account.epochs, number),
                     added_by=who(account, device.added_by),
                     added_at=entries[device.added_at].time,
-                    last_seen=self._core.local.seen(number),
+                    last_seen=None if seen is None else seen.moment,
+                    seen_from=None if seen is None else seen.seen_from,
                     segments=account.feed(number).seq,
                     this=number == account.device,
                     removed_by=None if gone is None else who(account, account.roster.entry_signers[gone]),
@@ -111,7 +98,7 @@ class Devices:
 
     def _read_history(self) -> list[RosterChange]:
         account = self._core.local.account
-        return [_tell(account, entry) for entry in self._entries()]
+        return [tell_change(account, entry) for entry in self._entries()]
 
     def _entries(self) -> list[Entry]:
         return [decode(entry) for entry in self._core.store.sync.roster()]
@@ -163,8 +150,8 @@ class Devices:
         signer = None if change.by is None else _find(roster, change.by.signing.public)
         if signer is not None and signer.has_right:
             raise UsageError(
-                "this recovery kit is in force already, and so is the old one: to end that takes a further new kit, under"
-                " another name"
+                "this recovery kit is in force already, and the old one did not sign that: it can still remove all devices,"
+                " and only `sealkeep recover --remove-others` with it ends that"
             )
         return True
 
@@ -188,14 +175,24 @@ class Devices:
             await self._register()
             kits = await core.in_store(lambda: self._new_kits(on_kit, prepared))
             changing = await core.in_store(lambda: self._begin(change, since, needed))
-            done: Changed = await core.drive(changing.run(), new_kit=kits.make)
+            try:
+                done: Changed = await core.drive(changing.run(), new_kit=kits.make)
+            except ReplacedKitError as error:
+                replaced = error
+                raise await core.in_store(lambda: self._tell_replaced(replaced)) from None
             account = core.local.account
         return MembershipChange(
             done.entry,
             tuple((number, name_device(account.roster, account.epochs, number)) for number in done.removed),
             done.new_kit,
             tuple((number, name_device(account.roster, account.epochs, number)) for number in done.lowered),
+            done.ended,
         )
+
+    def _tell_replaced(self, error: ReplacedKitError) -> UsageError:
+        account, newer = self._core.local.account, error.newer
+        time = self._entries()[newer.added_at].time
+        return UsageError(when_replaced(f"“{who(account, newer.added_by)}”", time, error.more))
 
     def _new_kits(self, on_kit: OnKit | None, prepared: RecoveryKit | None) -> NewKits:
         """On the store's thread. The kit's mark is durable before anybody is handed the kit."""
@@ -244,7 +241,8 @@ def is_closing(account: Account) -> bool:
     return account.roster.is_closed and not account.roster.close_is_final
 
 
-def _tell(account: Account, entry: Entry) -> RosterChange:
+def tell_change(account: Account, entry: Entry) -> RosterChange:
+    """An entry of the account's roster as a person is told of it."""
     roster = account.roster
     signer = entry.signer
     members = roster.recovery_keys if signer.is_recovery else roster.devices
@@ -264,4 +262,6 @@ def _tell(account: Account, entry: Entry) -> RosterChange:
         pins=tuple((r.seq, r.discard_after) for r in entry.removed),
         kit=kit,
         lowered=tuple(r.device for r in entry.removed if roster.devices[r.device].removed_at != entry.number),
+        device=None if signer.is_recovery else signer.number,
+        this=signer == account.signer,
     )

@@ -14,6 +14,7 @@ from sealkeep_client.answers import Page
 from sealkeep_client.engine import (
     Account,
     Action,
+    AppendEntry,
     Become,
     BodyRange,
     NewKit,
@@ -159,6 +160,8 @@ class Driver:
             case PutChunks():
                 await put_chunks(self._relay, self._local.files.sealed, action.ids, in_flight=self._in_flight)
                 return None
+            case AppendEntry():  # before it is sent: it may be there, whatever the answer
+                await self._thread.run(self._local.note_made, action.entry)
             case NewKit():
                 if self._new_kit is None:
                     raise UsageError("this needs a new recovery kit, and nobody is there to take it")

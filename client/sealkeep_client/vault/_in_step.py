@@ -88,7 +88,7 @@ class InStep:
             async with asyncio.timeout(timeout):
                 while not await self._is_uploaded(identifier):
                     if not self.is_running:
-                        await self._relaying.sync()
+                        await self._relaying.sync(tells=False)
                         continue
                     self._check_room()
                     async with settled:

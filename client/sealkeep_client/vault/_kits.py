@@ -76,6 +76,12 @@ class NewKits:
         return record
 
 
+def when_replaced(made_by: str, time: int | None, more: str) -> str:
+    """That a recovery kit was replaced: by whom and when (the signer's clock, ms), and what follows."""
+    on = "" if time is None else f" on {iso_date(time)}"
+    return f"this recovery kit was replaced{on} by a newer one, made by {made_by}; {more}"
+
+
 def mark(seed: bytes) -> bytes:
     """By which a device knows a kit again that it handed out, without keeping anything that opens it."""
     return sha256(_MARK + PrivateKeys.of_recovery(seed).signing.public)

@@ -5,7 +5,7 @@ Everything here runs on the vault's one thread for the store.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from types import MappingProxyType
@@ -50,18 +50,22 @@ from sealkeep_client.store import Head as StoredHead
 from sealkeep_client.vault._jobs import Jobs
 from sealkeep_client.vault._local_bodies import add_awaited, kept_segment, load_awaited
 from sealkeep_client.vault._local_files import LocalFiles
+from sealkeep_client.vault._sightings import Sightings
 from sealkeep_client.workers import Worker
 from sealkeep_protocol import cbor
 from sealkeep_protocol.errors import PeerError, StoreError
 from sealkeep_protocol.feeds import Feed
 from sealkeep_protocol.keys import EpochKeys, PrivateKeys
+from sealkeep_protocol.primitives import sha256
 from sealkeep_protocol.records import MAX_RECORDS, Body, HybridClock, Mark, MarkType, RecordIds, TombstoneReason
 from sealkeep_protocol.roster import Roster
 from sealkeep_protocol.segments import Head, SealedSegment, SegmentClass, SegmentHeader, header_identifier
 from sealkeep_protocol.types import DeviceId, ObjectId, Seq
 
 _META_LIMIT: Final = 1 << 16
-_AHEAD: Final = 15 * 60 * 1000  # ms that another device's clock may be ahead of this one's (§7.7)
+MADE_HERE: Final = "entries-made-here"
+"""Named value: the hashes of roster entries that this home sent, and that its person need not be told of."""
+_MADE: Final = 256  # of them
 ENROLMENT: Final = "enrolment"
 """Named value while this home is about to become another device: [signing seed, KEM seed, name]."""
 
@@ -74,6 +78,7 @@ class Local:
         self.now = now
         self.account = self._load_account()
         self.clock = HybridClock(self._get_number("clock"))
+        self.sightings = Sightings(self.get, self.put, now)
         self._jobs = Jobs(Worker(enabled=False))
         self._batch: OutboxBatch | None = None
         self._floor = 1
@@ -86,6 +91,7 @@ class Local:
         self._jobs = Jobs(worker)
         self._batch = None
         self.files.forget()
+        self.sightings.begin()
 
     # What is kept under a name
 
@@ -101,16 +107,9 @@ class Local:
         value = self.get(name)
         return value if isinstance(value, int) else 0
 
-    def seen(self, device: int) -> int | None:
-        """The newest moment that a device's segments tell of, ms."""
-        value = self.get(f"seen/{device}")
-        return value if isinstance(value, int) else None
-
-    def _note_seen(self, device: int, moments: Sequence[int]) -> None:
-        # A clock that is years ahead says nothing of when it was.
-        newest = max((moment for moment in moments if moment <= self.now() + _AHEAD), default=0)
-        if newest > (self.seen(device) or 0):
-            self.put(f"seen/{device}", newest)
+    def note_made(self, entry: bytes) -> None:
+        """Know a roster entry again that this home is about to send."""
+        self.put(MADE_HERE, [*(self.get(MADE_HERE) or []), sha256(entry)][-_MADE:])
 
     # Loading
 
@@ -243,6 +242,7 @@ class Local:
         self.store.sync.drop_unopened(action.device, action.seq)
         if action.segment is not None:
             self._save_records(action.segment)
+            self._note_seen(action.segment, new=False)
 
     def _save_segment(self, action: SaveSegment) -> None:
         account, segment = action.account, action.segment
@@ -253,6 +253,7 @@ class Local:
             else:
                 self.store.kept.add(kept_segment(segment, segment.body))
                 self._save_content(segment)
+            self._note_seen(segment, new=not account.rereads)
         self.put("cursor", [account.incarnation, account.position, account.rereads])
 
     def _save_body(self, action: SaveBody) -> None:
@@ -285,11 +286,16 @@ class Local:
         self.store.previews.put(header.device, header.seq, content.previews)
         if content.unknown_ids is not None:
             self.store.put_unknown(content.unknown, ids=content.unknown_ids)
-        self._note_seen(header.device, [*content.times, *(stamp >> 16 for stamp in content.stamps)])
         if content.stamps:
             for stamp in content.stamps:
                 self.clock.observe(stamp, self.now())
             self.put("clock", self.clock.last)
+
+    def _note_seen(self, segment: ReadSegment, *, new: bool) -> None:
+        content = segment.content
+        stamps, times = (content.stamps, content.times) if isinstance(content, DecodedContent) else ((), ())
+        written = [stamp >> 16 for stamp in stamps]
+        self.sightings.note(segment.header.header.device, written=written, messages=times, new=new)
 
     def _note_unreadable(self, header: SegmentHeader, error: PeerError) -> None:
         noted = self.get("unreadable") or []
@@ -393,7 +399,7 @@ class Local:
         if len(receipts) > 1:
             self.store.sync.add_headers(feed.device, first, [receipt.header_id for receipt in receipts[:-1]])
         self._save_feed(action.account, feed)
-        self._note_seen(feed.device, [self.now()])
+        self.sightings.note_own(feed.device)
 
 
 _LOCAL: Final = (

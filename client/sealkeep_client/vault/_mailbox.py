@@ -17,20 +17,30 @@ T = TypeVar("T")
 _PAUSE: Final = 1.0  # seconds between two tries on a broken line
 _PATIENCE: Final = 30.0  # seconds that a broken line may stay so
 _SOON: Final = 60.0  # seconds in which a device answers that is there
-_FAREWELL: Final = 5.0  # seconds in which a mailbox is ended, or left to end by itself
+_QUIET: Final = 3.0  # seconds in which nobody is told that such a device has not answered
+_FAREWELL: Final = 3.0  # seconds in which a mailbox is ended, or left to end by itself
 _UNKNOWN: Final = "no device waits under this code: it was mistyped, or its time is over"
-_USED: Final = "this code has been used: a code serves once; `sealkeep link` on the new device makes another"
+_USED: Final = (
+    "this code has been used or given up: a code serves once; `sealkeep link` on the new device makes another"
+)
 _ENDED: Final = "the other device ended the pairing, or somebody else tried the code: begin again with a new one"
 _SILENT: Final = "the other device does not answer: begin again with a new code"
 _LATE: Final = "the code's time is over: begin again with a new one"
 
 
 class Mailbox:
-    """Mailbox `number`, which lives at most `seconds`."""
+    """Mailbox `number`, which lives at most `seconds`.
 
-    def __init__(self, line: HttpMailbox, number: int, *, seconds: float) -> None:
+    `on_wait` is called where the other device should have answered by itself and has not for a few seconds, once for a
+    message, with how many seconds more it is waited for at most.
+    """
+
+    def __init__(
+        self, line: HttpMailbox, number: int, *, seconds: float, on_wait: Callable[[int], None] | None = None
+    ) -> None:
         self._line = line
         self._number = number
+        self._on_wait = on_wait
         self._deadline = asyncio.get_running_loop().time() + seconds
 
     async def carry(self, steps: PairingSteps[T], other: Callable[[PairingAction], Awaitable[Any]]) -> T:
@@ -57,7 +67,16 @@ class Mailbox:
 
     async def get(self, place: int, *, soon: bool = False) -> bytes:
         """Wait for a message, for a minute at most with `soon`. Raises as `put` does."""
-        return await self._until(lambda: self._line.get(self._number, place), patience=_PATIENCE, soon=soon)
+        loop = asyncio.get_running_loop()
+        told: asyncio.TimerHandle | None = None
+        if soon and self._on_wait is not None:
+            rest = min(_SOON, self._deadline - loop.time()) - _QUIET
+            told = loop.call_later(_QUIET, self._on_wait, max(1, round(rest)))
+        try:
+            return await self._until(lambda: self._line.get(self._number, place), patience=_PATIENCE, soon=soon)
+        finally:
+            if told is not None:
+                told.cancel()
 
     async def end(self) -> None:
         """End it as well as may be. Where the line is broken, it ends by itself when its time is over."""

@@ -33,7 +33,12 @@ class Pairing:
         self._core = core
         self._relaying = relaying
 
-    async def accept(self, code: str, confirm: Callable[[Newcomer], Awaitable[bool]]) -> Linked:
+    async def accept(
+        self,
+        code: str,
+        confirm: Callable[[Newcomer], Awaitable[bool]],
+        on_wait: Callable[[int], None] | None,
+    ) -> Linked:
         core, words = self._core, code_words()
         given = read_code(code, words)
         account = core.local.account
@@ -41,7 +46,8 @@ class Pairing:
             raise PairingError(_LOCKED)
         random = core.sources.random
         device = OldDevice(given, account=account.id, identity=account.identity, words=words, random=random)
-        mailbox = Mailbox(HttpMailbox(core.relay, random(PASS_SIZE)), given.mailbox, seconds=MAX_SECONDS)
+        line = HttpMailbox(core.relay, random(PASS_SIZE))
+        mailbox = Mailbox(line, given.mailbox, seconds=MAX_SECONDS, on_wait=on_wait)
 
         async def ask(action: PairingAction) -> bool:
             if not isinstance(action, Ask):

@@ -17,13 +17,13 @@ from sealkeep_client.kit import RecoveryKit
 from sealkeep_client.store import Store, Unlock, is_held
 from sealkeep_client.transport import HttpRelay
 from sealkeep_client.vault._asking import drive_without_store
-from sealkeep_client.vault._by_kit import REBASES, KitHolder, check_heads
+from sealkeep_client.vault._by_kit import REBASES, KitHolder, check_heads, signer_name
 from sealkeep_client.vault._core import Sources
 from sealkeep_client.vault._driver import StoreThread
-from sealkeep_client.vault._kits import NewKits
+from sealkeep_client.vault._kits import NewKits, when_replaced
 from sealkeep_client.vault._membership import write_membership
 from sealkeep_protocol import cbor
-from sealkeep_protocol.errors import HistoryError, RefusedError, StoreError, TransportError
+from sealkeep_protocol.errors import HistoryError, RefusedError, StoreError, TransportError, UsageError
 from sealkeep_protocol.keys import KeyRecord, PrivateKeys
 from sealkeep_protocol.primitives import KEY_SIZE
 from sealkeep_protocol.roster import EntryType, Roster, RosterDevice, Signer, compose_change
@@ -31,6 +31,10 @@ from sealkeep_protocol.roster import EntryType, Roster, RosterDevice, Signer, co
 _STATE: Final = "joining"
 _PATIENCE: Final = (
     4  # times that a feed may move on, before what is written meanwhile is given up where the person said so
+)
+_IF_REPLACED: Final = (
+    "use that one; if you have only this one, `sealkeep recover --remove-others` takes the account back, and removes all"
+    " other devices"
 )
 _STATE_LIMIT: Final = 1 << 22  # an entry, 65 wraps, and the secrets of many thousand epochs
 
@@ -261,6 +265,12 @@ class _JoiningEntry:
             raise RefusedError("closed", "the account was closed", status=410)
         if roster.is_closed and self._reclaiming is None:
             raise RefusedError("closed", "the account was closed; `--remove-others` takes it back", status=410)
+        # ROS-25: "A `change` signed by a recovery key that is not the current one MUST NOT add a device or set a recovery
+        # key."
+        if self._reclaiming is None and roster.is_replaced(Signer.recovery(number)):
+            newer = roster.recovery_keys[number + 1]
+            by, time = signer_name(newer.added_by, roster, {}), decode(entries[newer.added_at]).time
+            raise UsageError(when_replaced(by, time, _IF_REPLACED))
         holder.log_in(roster)
         check_heads(kit, roster, await holder.relay.heads())
         held = await self._thread.run(unlock_by_kit, roster, entries, await holder.wraps(), holder.keys)

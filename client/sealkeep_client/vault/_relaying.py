@@ -9,7 +9,10 @@ from functools import partial
 from sealkeep_client.engine import Sync, SyncReport, Verification
 from sealkeep_client.vault._content_reader import ContentReader
 from sealkeep_client.vault._core import Core
+from sealkeep_client.vault._device_types import MissingKey, RosterChange
 from sealkeep_client.vault._devices import is_closing, locked_by
+from sealkeep_client.vault._missing import missing_here
+from sealkeep_client.vault._news import take_news
 from sealkeep_client.vault._repair import Repairing
 from sealkeep_client.vault._types import OnProgress, Progress, RepairReport, SyncSummary, VerifyReport
 from sealkeep_protocol.errors import HistoryError, RefusedError
@@ -33,17 +36,18 @@ class Relaying:
         await core.relay.create_account(genesis, wraps)
         await core.in_store(lambda: core.local.put("unsent-wraps", None))
 
-    async def sync(self, *, progress: OnProgress | None = None, writes: bool = True) -> SyncSummary:
-        """What `Vault.sync` promises; without `writes` it only reads."""
-        summary = await self._sync_once(progress, writes)
+    async def sync(self, *, progress: OnProgress | None = None, writes: bool = True, tells: bool = True) -> SyncSummary:
+        """What `Vault.sync` promises; without `writes` it only reads, and leaves for another what it would tell of others'
+        changes without `tells`."""
+        summary = await self._sync_once(progress, writes, tells)
         # What is new, and what waits to be sent, comes before the bodies that are still awaited, each time anew.
         awaited = summary.awaited + 1
         while 0 < summary.awaited < awaited:
             awaited = summary.awaited
-            summary = summary.then(await self._sync_once(progress, writes))
+            summary = summary.then(await self._sync_once(progress, writes, tells))
         return summary
 
-    async def _sync_once(self, progress: OnProgress | None, writes: bool) -> SyncSummary:
+    async def _sync_once(self, progress: OnProgress | None, writes: bool, tells: bool) -> SyncSummary:
         core = self._core
         async with core.exclusive:
             await self.register()
@@ -59,7 +63,7 @@ class Relaying:
             finally:
                 async with self.settled:
                     self.settled.notify_all()
-            awaited = await core.in_store(lambda: self._note_sync(report))
+            awaited, missing, changes = await core.in_store(lambda: self._note_sync(report, tells))
         return SyncSummary(
             received=report.records_read,
             sent=report.records_written,
@@ -72,6 +76,8 @@ class Relaying:
             closing=is_closing(report.account),
             files_sent=report.contents_written,
             awaited=awaited,
+            missing=missing,
+            changes=changes,
         )
 
     async def _sync(self, progress: OnProgress | None, writes: bool) -> SyncReport:
@@ -106,12 +112,14 @@ class Relaying:
             anew=anew,
         )
 
-    def _note_sync(self, report: SyncReport) -> int:
-        """Note it; returns how many segments are awaited still."""
-        local = self._core.local
+    def _note_sync(
+        self, report: SyncReport, tells: bool
+    ) -> tuple[int, tuple[MissingKey, ...], tuple[RosterChange, ...]]:
+        """Note it; returns how many segments are awaited still, which keys are missing, and what others changed."""
+        local, store = self._core.local, self._core.store
         local.put("last-sync", [self._core.sources.now(), report.used, report.allowed])
         local.account = replace(local.account, linked=report.account.linked)
-        return self._core.store.awaited.count().segments
+        return store.awaited.count().segments, missing_here(local.account, store), take_news(local) if tells else ()
 
     async def verify(self, *, files: bool, progress: OnProgress | None) -> VerifyReport:
         core = self._core
@@ -125,6 +133,7 @@ class Relaying:
                 )
             )
             result = await core.drive(verification.run(), progress)
+            missing = await core.in_store(lambda: missing_here(core.local.account, core.store))
         unavailable = dict.fromkeys(result.unavailable)
         read = await self._read_files(unavailable, progress) if files else None
         return VerifyReport(
@@ -137,6 +146,7 @@ class Relaying:
             result.contents,
             tuple(unavailable),
             read,
+            missing,
         )
 
     async def _read_files(self, unavailable: dict[tuple[int, int], None], progress: OnProgress | None) -> int:

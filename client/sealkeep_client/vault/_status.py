@@ -5,6 +5,7 @@ from __future__ import annotations
 from sealkeep_client.engine import name_device
 from sealkeep_client.vault._core import Core
 from sealkeep_client.vault._devices import is_closing, locked_by, who
+from sealkeep_client.vault._missing import missing_here
 from sealkeep_client.vault._types import Status
 
 
@@ -40,5 +41,6 @@ def read_status(core: Core) -> Status:
         awaited=awaited.segments,
         awaited_records=awaited.records,
         awaited_bytes=awaited.size,
+        missing=missing_here(account, store),
         unreadable=tuple(f"device {device}, seq {seq}: {code}" for device, seq, code in local.get("unreadable") or []),
     )

@@ -308,13 +308,15 @@ class SyncVault:
         """See `Vault.verify`."""
         return self._loop.run(self._vault.verify(files=files, progress=progress))
 
-    def accept(self, code: str, *, confirm: Callable[[Newcomer], bool]) -> Linked:
-        """See `Vault.accept`. `confirm` may block: it is called on a thread of its own."""
+    def accept(
+        self, code: str, *, confirm: Callable[[Newcomer], bool], on_wait: Callable[[int], None] | None = None
+    ) -> Linked:
+        """See `Vault.accept`. `confirm` may block: it is called on a thread of its own; `on_wait` may not."""
 
         async def ask(newcomer: Newcomer) -> bool:
             return await asyncio.to_thread(confirm, newcomer)
 
-        return self._loop.run(self._vault.accept(code, confirm=ask))
+        return self._loop.run(self._vault.accept(code, confirm=ask, on_wait=on_wait))
 
     def status(self) -> Status:
         """See `Vault.status`."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from sealkeep_client.importers import Problem
+from sealkeep_client.vault._device_types import MissingKey, RosterChange
 from sealkeep_protocol.errors import PeerError
 from sealkeep_protocol.records import (
     Attachment,
@@ -148,11 +149,12 @@ class SyncSummary:
     """What one sync did: records and segments received and sent, files that were brought to the relay, and segments whose
     author wrote what nobody can read.
 
-    `unopened` segments are kept until this device gets their key. `locked_by` names the device that changed the
-    account's keys and gave this one none that opens: until another device mends that, nothing is sent. `enrolled` is
-    set where this home turned out to be a copy: it goes on under another device number. `closing`: a recovery kit has
-    closed the account, and until 30 days after that an older one can take it back. Of `awaited` segments the records
-    have still to come.
+    `unopened` segments are kept until this device gets their key. `locked_by` names the device that changed the account's
+    keys and gave this one none that opens: until another device mends that, nothing is sent. `enrolled` is set where this
+    home turned out to be a copy: it goes on under another device number. `closing`: a recovery kit has closed the account,
+    and until 30 days after that an older one can take it back. Of `awaited` segments the records have still to come.
+    `missing` are the keys that unopened segments wait for. `changes` are those of devices and kits that were made
+    elsewhere since the last sync that told of any.
     """
 
     received: int
@@ -166,6 +168,8 @@ class SyncSummary:
     closing: bool = False
     files_sent: int = 0
     awaited: int = 0
+    missing: tuple[MissingKey, ...] = ()
+    changes: tuple[RosterChange, ...] = ()
 
     def then(self, later: SyncSummary) -> SyncSummary:
         """What this and a later sync did together."""
@@ -179,6 +183,7 @@ class SyncSummary:
             unopened=max(self.unopened, later.unopened),
             enrolled=self.enrolled or later.enrolled,
             files_sent=self.files_sent + later.files_sent,
+            changes=(*self.changes, *later.changes),
         )
 
 
@@ -257,6 +262,7 @@ class Status:
     awaited: int = 0
     awaited_records: int = 0
     awaited_bytes: int = 0
+    missing: tuple[MissingKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +283,7 @@ class VerifyReport:
     files: int = 0
     unavailable: tuple[tuple[int, int], ...] = ()
     file_bytes: int | None = None
+    missing: tuple[MissingKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

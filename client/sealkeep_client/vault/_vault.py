@@ -507,17 +507,24 @@ class Vault:
 
     # Other devices
 
-    async def accept(self, code: str, *, confirm: Callable[[Newcomer], Awaitable[bool]]) -> Linked:
+    async def accept(
+        self,
+        code: str,
+        *,
+        confirm: Callable[[Newcomer], Awaitable[bool]],
+        on_wait: Callable[[int], None] | None = None,
+    ) -> Linked:
         """Let the device in that shows this code, in words or in full.
 
         `confirm` is asked with the device's name and the confirmation words, which the other device shows too unless
         somebody stands between the two: ask the person, and return whether it may join and read everything. Raises
         `UsageError` for what is no code, before anything is sent, and `PairingError` where the two do not come together, or
-        `confirm` said no: the code is used up then.
+        `confirm` said no: the code is used up then. `on_wait` is told where the new device has not answered for a few
+        seconds, and for how many seconds more it is waited for at most: it may have been stopped.
         """
         from sealkeep_client.vault._pairing import Pairing
 
-        return await Pairing(self._core, self._relaying).accept(code, confirm)
+        return await Pairing(self._core, self._relaying).accept(code, confirm, on_wait)
 
     async def status(self) -> Status:
         """The vault at a glance, from this device alone."""
@@ -576,9 +583,10 @@ class Vault:
         What a removed device has added since roster entry `since` (the newest one that the person was shown; default: that
         this vault knows of) goes with it. Where a removed device has seen the recovery kit, `on_kit` gets a new one before
         anything is changed: write it down durably, and raise to give up; `prepared` is one that an earlier call handed out.
-        `kit` signs in place of this device, and ends younger kits that stem from a removed one. `discard` gives up what a
-        device wrote beyond a seq, or (None) beyond what can be verified; with the oldest `kit` that is in force also of a
-        device that was removed before. Raises `UsageError` for what cannot be removed or given up, and otherwise as `sync`.
+        `kit` signs in place of this device, and ends younger kits that stem from a removed one, whenever that was.
+        `discard` gives up what a device wrote beyond a seq, or (None) beyond what can be verified; with the oldest `kit`
+        that is in force also of a device that was removed before. Raises `UsageError` for what cannot be removed or given
+        up, and otherwise as `sync`.
         """
         return await self._devices.remove(
             devices, on_kit=on_kit, prepared=prepared, kit=kit, since=since, discard=discard
@@ -597,7 +605,7 @@ class Vault:
     ) -> MembershipChange:
         """Make a new recovery kit: the old one by itself opens nothing that is written from now on.
 
-        Signed by this device, the old one can still remove all devices. Signed by the old `kit` itself it can not, and
-        neither can younger ones. `on_kit` and `prepared` are as in `remove`.
+        Signed by this device, the old one can still remove all devices, and let nobody in. Signed by the old `kit` itself,
+        which must be the current one, it can not. `on_kit` and `prepared` are as in `remove`.
         """
         return await self._devices.replace_kit(on_kit=on_kit, prepared=prepared, kit=kit)

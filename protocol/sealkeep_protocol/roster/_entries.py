@@ -104,6 +104,11 @@ class Entry:
     core: bytes = b""
     digests: tuple[bytes, ...] = ()
 
+    @property
+    def is_bare(self) -> bool:
+        """Whether it is a `change` that rotates, and does nothing else."""
+        return self.type is EntryType.CHANGE and not (self.added or self.removed or self.recovery)
+
     def encode_core(self) -> bytes:
         """The deterministic CBOR of the entry's fields (§5.2). Signed and hashed: it must not change."""
         core: dict[int, cbor.Item] = {0: SUITE, 1: int(self.type), 2: self.number, 4: list(self.signer)}

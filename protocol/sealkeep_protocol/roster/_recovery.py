@@ -31,9 +31,23 @@ def is_outranked(keys: Sequence[RecoveryKey], number: int) -> bool:
     return any(key.has_right for key in keys[:number])
 
 
-def keys_after(before: Sequence[RecoveryKey], entry: Entry, at: int, gone: Collection[int]) -> tuple[RecoveryKey, ...]:
-    """The recovery keys after a judged entry of number `at`, by which the active devices `gone` were removed."""
+def ended_by_rotation(keys: Sequence[RecoveryKey], signer: int, gone: Collection[int]) -> set[int]:
+    """The recovery keys whose right a bare rotation by the key `signer` ends, where the devices `gone` were removed."""
+    current = max(key.number for key in keys if key.has_right)
+    return {key.number for key in keys[signer + 1 : current] if key.has_right and key.device in gone}
+
+
+def keys_after(
+    before: Sequence[RecoveryKey], entry: Entry, at: int, gone: Collection[int], gone_before: Collection[int]
+) -> tuple[RecoveryKey, ...]:
+    """The recovery keys after a judged entry of number `at`, by which the active devices `gone` were removed, and
+    `gone_before` by earlier ones."""
     keys = list(before)
+    if entry.signer.is_recovery and entry.is_bare:
+        # §5.4: "A `change` of a recovery key that only rotates ends the right of every younger key that stems from a device
+        # removed before, other than the current one."
+        ended = ended_by_rotation(before, entry.signer.number, gone_before)
+        keys = [replace(key, has_right=False) if key.number in ended else key for key in keys]
     if entry.signer.is_recovery:
         # §5.4: "A removal that is signed by a recovery key also ends the right of every younger key that stems from a
         # removed device." A device's word cannot end it, only dispute it.

@@ -13,7 +13,7 @@ from sealkeep_protocol.hybrid_kem import MLKEM_KEY_SIZE, RECOVERY_RECIPIENT, che
 from sealkeep_protocol.keys import KeyRecord
 from sealkeep_protocol.primitives import check_signing_key, verify_signature
 from sealkeep_protocol.roster._entries import MAX_ENTRY, Entry, EntryType, Removal, Rotation, Signer, decode_entry
-from sealkeep_protocol.roster._recovery import RecoveryKey, is_outranked, keys_after
+from sealkeep_protocol.roster._recovery import RecoveryKey, ended_by_rotation, is_outranked, keys_after
 from sealkeep_protocol.types import AccountId, ObjectId
 
 MAX_ACTIVE = 64
@@ -161,6 +161,14 @@ class Roster:
         active = {number for number in removed if self.devices[number].active}
         return bool(self.recovery_keys) and self.current_recovery_key.device in active
 
+    def is_replaced(self, signer: Signer) -> bool:
+        """Whether this is a recovery key in whose place a newer one is current (ROS-25)."""
+        return signer.is_recovery == 1 and signer.number != self.current_recovery_key.number
+
+    def may_end_keys(self, signer: Signer) -> bool:
+        """Whether a bare rotation of this recovery key would end the right of another one (§5.4)."""
+        return bool(signer.is_recovery and ended_by_rotation(self.recovery_keys, signer.number, self._gone()))
+
     def may_lower_pins(self, signer: Signer) -> bool:
         """Whether entries of this signer may lower the pins of removed devices (ROS-23)."""
         return self._is_highest(signer)
@@ -168,6 +176,10 @@ class Roster:
     def _is_highest(self, signer: Signer) -> bool:
         """Whether this is a recovery key above which none ranks."""
         return signer.is_recovery == 1 and not self.is_outranked(signer.number)
+
+    def _gone(self) -> set[int]:
+        """The devices that were removed."""
+        return {device.number for device in self.devices.values() if not device.active}
 
     def _newly_removed(self, entry: Entry) -> set[int]:
         """The devices that an entry which fits removes, without those that were removed before."""
@@ -233,7 +245,7 @@ class Roster:
             entry_ids=(*self.entry_ids, identifier),
             entry_signers=(*self.entry_signers, entry.signer),
             devices=MappingProxyType(devices),
-            recovery_keys=keys_after(self.recovery_keys, entry, added_at, self._newly_removed(entry)),
+            recovery_keys=keys_after(self.recovery_keys, entry, added_at, self._newly_removed(entry), self._gone()),
             closed_by=entry.signer.number if entry.type is EntryType.CLOSE else None,
             last=entry,
         )
@@ -262,6 +274,11 @@ class Roster:
         key = self.signing_key(entry.signer)
         if key is None:
             self._refuse("its signer may not sign any more, or never might")
+        # ROS-25: "A `change` signed by a recovery key that is not the current one MUST NOT add a device or set a recovery
+        # key."
+        is_more = bool(entry.added) or entry.recovery is not None
+        if entry.type is EntryType.CHANGE and is_more and self.is_replaced(entry.signer):
+            self._refuse("a recovery key that was replaced adds no device and sets no key, but by a reclaim")
         return key
 
     def _remove(self, entry: Entry, devices: dict[int, RosterDevice], at: int) -> None:

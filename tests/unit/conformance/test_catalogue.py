@@ -9,23 +9,29 @@ import pytest
 
 from sealkeep_conformance.attacks import (
     ATTACKS,
+    DEED_GROUPS,
+    DEEDS,
     GROUPS,
     RELAY,
     STAGES,
     Found,
+    Unreadable,
     Unseen,
     devices_of,
     family,
     path_to,
     texts_of,
 )
+from support.attack_table import ALL_NAMES
 
 SPEC = Path(__file__).parents[3] / "spec"
 
 
 def test_every_attack_has_a_name_of_its_own() -> None:
     assert len(ATTACKS) == sum(map(len, GROUPS.values()))
-    assert all(re.fullmatch("[a-z0-9-]+", name) for name in ATTACKS)
+    assert len(DEEDS) == sum(map(len, DEED_GROUPS.values()))
+    assert all(re.fullmatch("[a-z0-9-]+", name) for name in (*ATTACKS, *DEEDS))
+    assert len(ALL_NAMES) == len(set(ALL_NAMES))  # the table's, with those that have tests of their own
 
 
 def test_stages_lead_to_each_other() -> None:
@@ -62,6 +68,14 @@ def test_codes_and_families_are_the_specs() -> None:
     }
     assert said
     assert all(family(code) == name for code, name in said.items() if code not in ("relay", "offline"))
-    for attack in ATTACKS.values():
-        if isinstance(attack.outcome, Found):
+    for attack in (*ATTACKS.values(), *DEEDS.values()):
+        if isinstance(attack.outcome, Found | Unreadable):
             assert attack.outcome.code in said
+
+
+def test_what_cannot_be_detected_stands_in_the_threat_model() -> None:
+    """§1.4, §1.5: a row that says “nothing as yet” names a section that there is."""
+    text = (SPEC / "01-threat-model.md").read_text(encoding="utf-8")
+    for attack in (*ATTACKS.values(), *DEEDS.values()):
+        if isinstance(attack.outcome, Unseen):
+            assert f"\n## {attack.outcome.section} " in text

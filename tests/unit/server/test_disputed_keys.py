@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from sealkeep_protocol.errors import HistoryError
 from sealkeep_protocol.keys import PrivateKeys
 from sealkeep_protocol.roster import Composed, Removal, Signer, compose_change, compose_close
+from sealkeep_protocol.signed import sign
 from sealkeep_protocol.statements import sign_login, verify_challenge
 from sealkeep_server.identity import TokenKeys, load_identity
 from sealkeep_server.problems import ProblemError
@@ -108,7 +111,6 @@ async def test_a_kit_of_a_removed_device_waits(world: World) -> None:
     assert await world.relay.tokens.check(account, token) == THIEFS
     await world.append(PHONE, remove=(2,), kit=True)
     assert (await refused(world, THIEFS)).headers == {"Retry-After": str(7 * DAY)}
-    await refused(world, THIEFS, add=True)
     await refused(world, THIEFS, add=True, remove=(1,), kit=True, reclaim=True)
     close = compose_close(world.owner.roster, 1, world.keys[THIEFS].signing)
     with pytest.raises(ProblemError, match="disputed"):
@@ -143,13 +145,33 @@ async def test_a_clock_that_was_put_back_is_not_waited_for(world: World) -> None
 async def test_an_older_kit_need_not_wait_and_ends_it(world: World) -> None:
     """§5.4: after a theft the owner wins."""
     await world.append(PHONE, remove=(2,), kit=True)
-    await world.append(DRAWER, kit=True)
-    assert [key.has_right for key in world.owner.roster.recovery_keys] == [False, False, False, True]
+    await world.append(DRAWER)  # a rotation, no more
+    assert [key.has_right for key in world.owner.roster.recovery_keys] == [True, False, True]
     world.wait(8)
-    for signer in (DRAWER, THIEFS, NEWER):
-        with pytest.raises(ProblemError, match="revoked"):
-            await world.token(signer)
-    await world.token(Signer.recovery(3))
+    with pytest.raises(ProblemError, match="revoked"):
+        await world.token(THIEFS)
+    for signer in (DRAWER, NEWER):
+        await world.token(signer)
+
+
+async def test_a_kit_that_was_replaced_lets_nobody_in(world: World) -> None:
+    """ROS-25: on neither route, and nothing of it is kept."""
+    account, number = world.owner.account, world.owner.roster.number
+    for what in ({"add": True}, {"kit": True}):
+        composed, _ = world.compose(THIEFS, **what)
+        last = composed.roster.last
+        assert last is not None
+        core = replace(last, signer=DRAWER).encode_core()
+        entry = sign("roster", account, core, world.keys[DRAWER].signing, digests=last.digests)
+        for send in (
+            world.relay.accounts.append(account, number, entry, list(composed.wraps)),
+            world.relay.accounts.copy(account, [Copied(entry, composed.wraps)]),
+        ):
+            with pytest.raises(HistoryError, match="replaced adds no device") as caught:
+                await send
+            assert caught.value.code == "roster"
+    assert (await world.relay.accounts.get(account)).roster.number == number
+    await world.append(DRAWER, remove=(1,))
 
 
 async def test_the_oldest_kit_is_never_disputed(world: World) -> None:
@@ -164,7 +186,7 @@ async def test_a_kit_that_the_thiefs_kit_set_waits_too(world: World) -> None:
     await world.append(PHONE, remove=(2,), kit=True)
     await refused(world, NEWER)
     world.wait(8)
-    await world.append(NEWER, kit=True)
+    await world.append(NEWER, add=True, remove=(1,), kit=True, reclaim=True)
     await world.token(Signer.recovery(4))
 
 

@@ -46,7 +46,9 @@ class World:
         await self.store.close()
         await self.open()
 
-    def compose(self, by: Signer, *, add: int = 0, remove: tuple[int, ...] = (), kit: bool = False) -> Composed:
+    def compose(
+        self, by: Signer, *, add: int = 0, remove: tuple[int, ...] = (), kit: bool = False, reclaim: bool = False
+    ) -> Composed:
         roster, account = self.owner.roster, self.owner.account
         added = [new_keys() for _ in range(add)]
         recovery = PrivateKeys.of_recovery(os.urandom(32)) if kit else None
@@ -59,6 +61,7 @@ class World:
             added=[(keys.record((1, account)), "x") for keys in added],
             removed=[Removal(device, 0, b"", False) for device in remove],
             recovery=recovery.record((1, account)) if recovery else None,
+            reclaim=reclaim,
         )
         for number, keys in enumerate(added, start=len(roster.devices) + 1):
             self.keys[Signer.device(number)] = keys
@@ -94,7 +97,14 @@ class World:
         waiting, taken = list(signers), 0
         while waiting:
             signer, roster = waiting.pop(0), self.owner.roster
-            if roster.signing_key(signer) is None or not await self.is_taken(signer, add=1, kit=taken % 2 == 0):
+            if roster.signing_key(signer) is None:
+                continue
+            if roster.is_replaced(signer):  # it brings nobody in (ROS-25)
+                if await self.is_taken(signer):
+                    taken += 1
+                    waiting.append(signer)
+                continue
+            if not await self.is_taken(signer, add=1, kit=taken % 2 == 0):
                 continue
             taken += 1
             signers.append(Signer.device(len(roster.devices) + 1))
@@ -227,9 +237,9 @@ async def test_who_descends_from_whom(world: World) -> None:
     await world.append(D1, add=1)  # 2
     await world.append(D2, kit=True)  # key 1
     await world.append(Signer.recovery(1), add=1, kit=True)  # 3, key 2
-    await world.append(Signer.recovery(0), add=1)  # 4
+    await world.append(D1, add=1)  # 4
     await world.append(Signer.device(4), kit=True)  # key 3
-    await world.append(Signer.recovery(0), add=1, kit=True)  # 5, key 4, and the end of the others
+    await world.append(Signer.recovery(0), add=1, remove=(1, 2, 3, 4), kit=True, reclaim=True)  # 5, key 4
     await world.append(Signer.recovery(4), add=1)  # 6
     key1 = Signer.recovery(1)
     lines = {
@@ -238,8 +248,8 @@ async def test_who_descends_from_whom(world: World) -> None:
         key1: [key1, D2, D1],
         Signer.recovery(2): [Signer.recovery(2), key1, D2, D1],
         D3: [D3, key1, D2, D1],
-        Signer.device(4): [Signer.device(4)],
-        Signer.recovery(3): [Signer.recovery(3), Signer.device(4)],
+        Signer.device(4): [Signer.device(4), D1],
+        Signer.recovery(3): [Signer.recovery(3), Signer.device(4), D1],
         Signer.recovery(0): [],
         Signer.recovery(4): [],
         Signer.device(6): [Signer.device(6)],

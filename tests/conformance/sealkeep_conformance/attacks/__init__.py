@@ -3,10 +3,13 @@
 An attack begins from a stage that honest devices have come to. One device, the victim, is then lied to: it must find what
 `outcome` says, change nothing, ask for nothing more, and find the same after a restart; once the relay is honest again, all
 devices must come to one view.
+
+`DEEDS` is the catalogue of what a hostile device can sign, with or without a relay that helps it.
 """
 
 from typing import Final
 
+from sealkeep_conformance.attacks._devices import DEED_GROUPS, DEEDS, Deed
 from sealkeep_conformance.attacks._files import FILES
 from sealkeep_conformance.attacks._joining import KEYS, LOGIN, RECOVERY, ROSTER
 from sealkeep_conformance.attacks._model import (
@@ -15,11 +18,14 @@ from sealkeep_conformance.attacks._model import (
     Facts,
     Found,
     Harmless,
+    Lacking,
+    Locked,
     NotPaired,
     Outcome,
     Refused,
     Stage,
     Step,
+    Unreadable,
     Unseen,
     family,
 )
@@ -50,19 +56,25 @@ ATTACKS: Final = {attack.name: attack for group in GROUPS.values() for attack in
 
 __all__ = [
     "ATTACKS",
+    "DEEDS",
+    "DEED_GROUPS",
     "GROUPS",
     "RELAY",
     "STAGES",
     "Attack",
     "Broken",
+    "Deed",
     "Facts",
     "Found",
     "Harmless",
+    "Lacking",
+    "Locked",
     "NotPaired",
     "Outcome",
     "Refused",
     "Stage",
     "Step",
+    "Unreadable",
     "Unseen",
     "devices_of",
     "family",

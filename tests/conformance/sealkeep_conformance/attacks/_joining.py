@@ -122,6 +122,15 @@ LOGIN: Final = (
         for code in ("revoked", "closed", "not-found")
     ),
     _at_entry(
+        "deny-signature",
+        "denies the device with `signature`, as if its key were another one's",
+        lambda _: [f.Deny("signature")],
+        Refused("signature"),
+        stage="news",
+        routes=("challenge", "token", "heads", "changes"),
+        confirms=("roster",),
+    ),
+    _at_entry(
         "deny-roster",
         "denies to know the account",
         lambda _: [f.Deny("not-found")],

@@ -79,9 +79,11 @@ class Harmless:
 
 @dataclass(frozen=True, slots=True)
 class Unseen:
-    """It cannot know (§1.4): the sync ends well. `lacks` are the texts that it was not shown."""
+    """It cannot know, as that section of the threat model says. The sync ends well; `lacks` are the texts that it was not
+    shown."""
 
     lacks: tuple[str, ...] = ()
+    section: str = "1.4"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,33 @@ class NotPaired:
     """The pairing fails at both ends, and the code is used up (PAI-04, PAI-08)."""
 
 
-Outcome: TypeAlias = Found | Broken | Refused | Harmless | Unseen | NotPaired
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """It marks a segment that its author made so that nobody can read it, says so, and goes on (SEG-22)."""
+
+    code: str
+    device: int
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """It was given no key that opens. It keeps as many segments as it cannot read yet, and renews the keys itself; where it
+    may not, it says which device locked it out, and seals nothing (ROS-21)."""
+
+    unopened: int
+    by: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """The kit does not open that many epochs, and it is said which device owed them (`kit verify`)."""
+
+    epochs: int
+    by: int
+
+
+Outcome: TypeAlias = Found | Broken | Refused | Harmless | Unseen | NotPaired | Unreadable | Locked | Lacking
 
 FAMILIES: Final = {
     "malformed": ("malformed", "too-large", "unsupported"),

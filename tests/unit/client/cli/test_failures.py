@@ -77,7 +77,7 @@ def test_a_copied_home_does_not_blame_the_relay() -> None:
         (SourceError("a.json: empty"), FAILED, "a.json: empty; nothing was imported"),
         (PairingError("the code is wrong"), FAILED, "the code is wrong"),  # PAI-08: nobody is accused
         (RefusedError("quota", "full", status=507), FAILED, "more room"),
-        (RefusedError("revoked", "removed", status=403), FAILED, "recovery kit"),
+        (RefusedError("revoked", "removed", status=403), FAILED, "removed (revoked); everything is safe"),
         (RefusedError("odd", "odd", status=400), FAILED, "safe on this device"),
         (click.UsageError("Missing argument 'X'."), USAGE, "missing argument 'X'"),
         (click.ClickException("no\nsuch chat"), FAILED, "no such chat"),

@@ -100,6 +100,7 @@ def test_nobody_is_asked_where_he_does_not_see_the_words(
     [
         (False, Stopped(), 130, "stopped: the code is used up"),
         (True, Stopped(), 130, "stopped: “laptop” may be in the account already"),
+        (False, Stopped(status=143), 143, "stopped: the code is used up"),
         (False, TransportError("the line broke"), 1, "the line broke"),
         (True, TransportError("the line broke"), 1, "“laptop” may be in the account already"),
     ],
@@ -114,7 +115,7 @@ def test_what_breaks_off_after_a_yes_says_that_it_may_be_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Cut:
-        async def accept(self, code: str, *, confirm: Callable[[Newcomer], Awaitable[bool]]) -> None:
+        async def accept(self, code: str, *, confirm: Callable[[Newcomer], Awaitable[bool]], **more: object) -> None:
             if agreed:
                 assert await confirm(Newcomer("laptop", ("abandon", "ability", "able")))
             raise failure

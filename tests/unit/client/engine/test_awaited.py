@@ -112,7 +112,7 @@ def test_order_of_the_stages() -> None:
 
 @pytest.mark.parametrize("used", [SMALL, SMALL + 1])
 def test_little_comes_whole(world: World, used: int) -> None:
-    """D111: no second question where the first costs less."""
+    """D113: no second question where the first costs less."""
     _, relay, phone, tablet = world
     tablet.sync()
     relay.used = used

@@ -8,27 +8,27 @@ from types import MappingProxyType
 
 import pytest
 
-from sealkeep_client.engine import Append, AppendEntry, Change, Changed, ReadChanges, ReadRoster, RemovedError
+from sealkeep_client.engine import (
+    Append,
+    AppendEntry,
+    Change,
+    Changed,
+    ReadChanges,
+    ReadRoster,
+    RemovedError,
+    ReplacedKitError,
+)
 from sealkeep_protocol.errors import HistoryError, RefusedError, TransportError, UsageError
-from sealkeep_protocol.roster import Removal
-from sealkeep_protocol.segments import SealedSegment, header_identifier, sign_header
-from support.accounts import MadeAccount, device, kit, made_keys, recovery_keys, refused
-from support.memory_relay import Device, MemoryRelay, instead, refusal_of
-
-World = tuple[MadeAccount, MemoryRelay, Device, Device]
+from sealkeep_protocol.roster import Removal, compose_change
+from sealkeep_protocol.segments import SealedSegment, decode_header, header_identifier, sign_header
+from sealkeep_protocol.signed import decode_payload, split
+from support.accounts import TIME, MadeAccount, device, kit, made_keys, recovery_keys, refused
+from support.memory_relay import Device, MemoryRelay, World, instead, refusal_of, written_by_two
 
 
 @pytest.fixture
 def world() -> World:
-    """The phone (1) and the laptop (2) have written; the tablet (3) has not."""
-    made = MadeAccount(devices=3)
-    relay = MemoryRelay(made)
-    phone, laptop = Device(1, made, relay), Device(2, made, relay)
-    phone.write("one")
-    phone.sync()
-    laptop.write("two")
-    laptop.sync()
-    return made, relay, phone, laptop
+    return written_by_two()
 
 
 def removal(*devices: int) -> Change:
@@ -43,6 +43,10 @@ def happens(relay: MemoryRelay, *what: Callable[[], object]) -> None:
     """Let each happen just before one of the entries that are appended next."""
     for each in what:
         relay.before(AppendEntry, lambda action, each=each: each())
+
+
+def epoch_of(segment: SealedSegment) -> int:
+    return decode_header(decode_payload(split(segment.header)[0])).epoch
 
 
 # Removing
@@ -349,17 +353,87 @@ def test_a_new_kit_is_handed_out_before_its_entry(world: World) -> None:
 
 
 def test_a_kit_in_hand_signs(world: World) -> None:
-    """§5.4: it ends the kits that are younger."""
+    """§5.4: it ends the kits that stem from the removed device. Where that one set the current kit, the device sets a new
+    one first (ROS-16, ROS-25)."""
     made, _, phone, _ = world
     made.replace_kit(by=device(2))
-    phone.change(Change(removed=frozenset({2}), by=made.recovery(0)))
-    assert made.entry().signer == kit(0)
-    assert [key.has_right for key in made.roster.recovery_keys] == [False, False, True]
+    changed = phone.change(Change(removed=frozenset({2}), by=made.recovery(0)))
+    assert (changed.removed, changed.new_kit) == ((2,), True)
+    assert [made.entry(number).signer for number in (-2, -1)] == [device(1), kit(0)]
+    assert [key.has_right for key in made.roster.recovery_keys] == [True, False, True]
+    assert made.roster.current_recovery_key.keys.signing == phone_kit(phone)
+    assert phone.change(Change(removed=frozenset({2}), by=made.recovery(0))).entry is None
     with pytest.raises(RefusedError, match="replaced by a newer one") as caught:
-        phone.change(Change(by=made.recovery(0)))
+        phone.change(Change(by=made.recovery(1)))
     assert caught.value.code == "revoked"
     with pytest.raises(UsageError, match="never put in force"):
         phone.change(Change(by=made_keys("no kit")))
+
+
+def test_a_kit_in_hand_ends_those_of_a_device_removed_before(world: World) -> None:
+    """§5.4: by a rotation; once."""
+    made, _, phone, _ = world
+    made.replace_kit(by=device(2))
+    phone.change(removal(2))
+    assert [key.has_right for key in made.roster.recovery_keys] == [True, True, True]
+    again = Change(removed=frozenset({2}), by=made.recovery(0))
+    changed = phone.change(again)
+    assert (changed.entry, changed.removed, changed.new_kit, changed.ended) == (made.roster.number, (), False, True)
+    assert (made.entry().signer, made.entry().is_bare) == (kit(0), True)
+    assert [key.has_right for key in made.roster.recovery_keys] == [True, False, True]
+    assert phone.change(again).entry is None
+
+
+def test_a_replaced_kit_in_hand_makes_no_other(world: World) -> None:
+    """ROS-25: nobody is handed a kit for it."""
+    made, relay, phone, _ = world
+    made.replace_kit(by=device(2))
+    with pytest.raises(ReplacedKitError, match="replaced by a newer one; that one alone makes a further one") as caught:
+        phone.change(Change(new_kit=True, by=made.recovery(0)))
+    assert caught.value.newer.number == 1
+    assert not phone.new_kits
+    # A thief who replaces it again, each time, is thrown out by a reclaim alone.
+    happens(relay, lambda: made.replace_kit(by=device(2)), lambda: None, lambda: made.replace_kit(by=device(2)))
+    with pytest.raises(ReplacedKitError, match="goes on making others"):
+        phone.change(Change(removed=frozenset({2}), by=made.recovery(0)))
+    assert len(phone.new_kits) == 1
+
+
+@pytest.mark.parametrize("closes", [False, True])
+def test_nothing_is_sealed_in_the_epoch_of_a_replaced_kit(world: World, closes: bool) -> None:
+    """ROS-26: whoever has it knows the secret that it drew, and no more: it does not hold what came before."""
+    made, relay, phone, _ = world
+    made.replace_kit(by=device(1))
+    phone.sync()
+    held = list(made.epochs.values())
+    old = compose_change(made.roster, kit(0), made.recovery(0).signing, held[:-1], random=made.random, time=TIME)
+    made._take(old)
+    if closes:
+        made.close(by=0)
+    phone.write("waits")
+    relay.asked.clear()
+    phone.sync()
+    appended = [action for action in relay.asked if isinstance(action, Append)]
+    if closes:
+        assert not appended
+        return
+    assert made.entry().signer == device(1)
+    assert epoch_of(relay.log[-1].segment) == made.roster.epoch > old.keys.number
+
+
+def test_a_relay_that_lets_nobody_rotate_a_replaced_kits_epoch_away(world: World) -> None:
+    """ROS-26"""
+    made, relay, phone, _ = world
+    made.replace_kit(by=device(1))
+    phone.sync()
+    held = list(made.epochs.values())
+    made._take(compose_change(made.roster, kit(0), made.recovery(0).signing, held[:-1], random=made.random, time=TIME))
+    phone.write("waits")
+    relay.spoil(AppendEntry, lambda action, answer: refusal_of("busy"))
+    with pytest.raises(RefusedError) as caught:
+        phone.sync()
+    assert caught.value.code == "busy"
+    assert not any(epoch_of(stored.segment) == made.roster.epoch for stored in relay.log)
 
 
 def test_a_relay_that_denies_the_kit_in_hand(world: World) -> None:

@@ -13,21 +13,13 @@ from sealkeep_protocol.roster import Removal
 from sealkeep_protocol.segments import Head
 from support.accounts import MadeAccount, device, kit, refused
 from support.hostile_devices import false_header
-from support.memory_relay import Device, MemoryRelay
-
-World = tuple[MadeAccount, MemoryRelay, Device, Device]
+from support.memory_relay import Device, MemoryRelay, World, written_by_two
 
 
 @pytest.fixture
 def world() -> World:
-    """The phone (1) and the laptop (2) have written and read; the tablet (3) has not."""
-    made = MadeAccount(devices=3)
-    relay = MemoryRelay(made)
-    phone, laptop = Device(1, made, relay), Device(2, made, relay)
-    phone.write("one")
-    phone.sync()
-    laptop.write("two")
-    laptop.sync()
+    """The phone has read what the laptop wrote."""
+    made, relay, phone, laptop = written_by_two()
     phone.sync()
     return made, relay, phone, laptop
 

@@ -209,6 +209,20 @@ def test_a_restored_relay_is_told_from_one_that_says_nothing(world: World) -> No
     assert caught.value.restored is None
 
 
+def test_words_of_another_relay_are_not_heard(world: World) -> None:
+    """VIE-10: what is asked for them may not be the relay that rolled back at all."""
+    made, relay, phone, _ = world
+    relay.put(2, made.seal(2, GOOD))
+    phone.sync()
+    relay.spoil(ReadHeads, heads(lambda known: {1: known[1]}))
+    relay.made.incarnation, relay.restored = bytes(16), 5
+    for identity, said in ((phone.account.identity, 5), (bytes(32), None)):
+        relay.spoil(ReadInfo, lambda _, info, identity=identity: replace(info, identity=identity))
+        with pytest.raises(HistoryError) as caught:
+            phone.sync()
+        assert (caught.value.code, caught.value.restored) == ("rollback", said)
+
+
 def test_a_denial_may_be_a_restored_relays(world: World) -> None:
     """VIE-10, REL-13"""
     _, relay, phone, _ = world

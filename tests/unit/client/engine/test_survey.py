@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from sealkeep_client.answers import Page
 from sealkeep_client.engine import Change, ReadFeed, Survey
 from sealkeep_protocol.errors import HistoryError, PeerError
 from sealkeep_protocol.segments import Head, view_hash
@@ -90,6 +92,24 @@ def test_removed_feeds_are_followed_to_their_pins(world: World) -> None:
     survey = run(world, Survey(discard=False))
     assert seqs(survey, made) == [(1, 4, False), (3, 0, False)]
     assert survey.heads()[1].seq == 4
+    asked = {action.first for action in relay.asked if isinstance(action, ReadFeed) and action.device == 2}
+    assert max(asked) == survey.heads()[1].seq
+
+
+def test_a_feed_that_never_ends_beyond_its_pin(world: World) -> None:
+    """A relay that shows what was discarded, and promises more for ever, keeps nobody."""
+    made, relay, phone, _ = world
+    phone.change(Change(removed=frozenset({2})))
+    late = relay.put(2, made.fork().seal(2, take=False))
+
+    def endless(action: ReadFeed, page: Page) -> Page:
+        return replace(page, more=True) if action.device == 2 else page
+
+    relay.spoil(ReadFeed, endless)
+    relay.asked.clear()
+    survey = run(world, Survey(discard=False))
+    assert survey.heads()[1].seq == late.segment.seq - 1
+    assert len(relay.asked) < 10
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from sealkeep_client.kit import RecoveryKit
 from sealkeep_client.transport import HttpRelay
 from sealkeep_client.vault import Closing, RosterChange, SyncVault, Text, Vault
 from sealkeep_protocol.errors import AuthenticationError, HistoryError, RefusedError, UsageError
+from sealkeep_protocol.kit import KitError
 from sealkeep_protocol.types import ObjectId, Seq
 
 Person = Any  # of this folder's conftest
@@ -20,6 +21,7 @@ Person = Any  # of this folder's conftest
 CHAT = "telegram:user:42"
 THEN = 1_700_000_000_000
 MINUTE = 60_000
+DAY = 1440 * MINUTE
 
 
 async def write(vault: Vault, text: str) -> None:
@@ -61,8 +63,39 @@ async def test_devices(three: tuple[Vault, Vault, Vault]) -> None:
     assert (own.number, own.name, own.added_by, own.added_at) == (2, "laptop", "a recovery kit", THEN + MINUTE)
     assert [device.this for device in (phone, own, tablet)] == [False, True, False]
     assert all(device.active and device.segments == 1 for device in (phone, own, tablet))
-    assert phone.last_seen == THEN  # what it wrote says when it was
-    assert own.last_seen == THEN + MINUTE
+    assert (phone.last_seen, phone.seen_from) == (THEN, "written")  # read when this one was restored
+    assert (own.last_seen, own.seen_from) == (THEN + MINUTE, "read")
+    assert (tablet.last_seen, tablet.seen_from) == (THEN + MINUTE, "read")
+
+
+async def test_when_a_device_was_last_seen_that_imports(person: Person) -> None:
+    """The times of its messages say nothing of when it wrote them; this one's clock does, while it is in step."""
+    long_ago, moment = THEN - 1000 * DAY, THEN
+    phone, tablet = await person.create(now=lambda: THEN), await person.recover("tablet", now=lambda: moment)
+    for device in (phone, tablet):
+        await device.sync()
+
+    async def imported(text: str) -> None:
+        await phone.append(await phone.conversation(CHAT), replace(Text(text), time=long_ago), source=text)
+        await phone.sync()
+
+    await imported("one")
+    moment += DAY // 2
+    await tablet.sync()
+    [first, _] = await tablet.devices()
+    assert (first.last_seen, first.seen_from) == (moment, "read")
+    moment += 2 * DAY
+    await imported("two")
+    await tablet.sync()  # it may have been there for two days, or for a minute
+    assert (await tablet.devices())[0].last_seen == moment - 2 * DAY
+    new = await person.recover("new", now=lambda: moment)
+    await new.sync()
+    [first, *_] = await new.devices()
+    assert (first.last_seen, first.seen_from) == (long_ago, "messages")
+    await imported("three")
+    await new.sync()
+    [first, *_] = await new.devices()
+    assert (first.last_seen, first.seen_from) == (moment, "read")
 
 
 async def test_a_clock_that_is_years_ahead_says_nothing(person: Person) -> None:
@@ -95,7 +128,7 @@ async def test_the_history_of_an_account(three: tuple[Vault, Vault, Vault]) -> N
     assert third.added == ((3, "tablet"),)
     assert (removed.signed_by, removed.removed, removed.pins) == ("phone", ((3, "tablet"),), ((1, False),))
     assert (replaced.kit, replaced.epoch) == (1, 5)
-    assert renewed == RosterChange(5, renewed.id, "change", THEN, "phone", genesis.key, 6)
+    assert renewed == RosterChange(5, renewed.id, "change", THEN, "phone", genesis.key, 6, device=1, this=True)
     assert [change.number for change in await phone.device_log()] == list(range(6))
     assert phone._core.local.account.roster.entry_ids == tuple(change.id for change in await phone.device_log())
 
@@ -200,7 +233,7 @@ async def test_a_kit_that_was_handed_out_before_is_used(three: tuple[Vault, Vaul
 
     with pytest.raises(KeyboardInterrupt):
         await phone.replace_kit(on_kit=cut)
-    with pytest.raises(AuthenticationError, match="never put in force"):
+    with pytest.raises(KitError, match=r"not \(yet\) in force"):
         await Vault.verify_kit(kits[0])
     change = await phone.replace_kit(on_kit=stays, prepared=kits[0])
     assert change.new_kit
@@ -295,12 +328,17 @@ async def test_a_replaced_kit_reads_nothing_new(person: Person, three: tuple[Vau
     await phone.sync()
     assert (await Vault.verify_kit(person.kit)).lost == 1
     assert (new.epochs, new.missing, new.in_force, new.current, new.replaced_by) == (4, (), True, True, None)
-    await phone.replace_kit(on_kit=kits.append, kit=person.kit)
-    for ended in (person.kit, kits[0]):
-        report = await Vault.verify_kit(ended)
-        assert (report.in_force, report.restores_all) == (False, False)
-        with pytest.raises(RefusedError, match="replaced by a newer one"):
-            await phone.replace_kit(on_kit=stays, kit=ended)
+    with pytest.raises(
+        UsageError, match=r"replaced on \d{4}-\d\d-\d\d by a newer one, made by “phone”; that one alone"
+    ):
+        await phone.replace_kit(on_kit=stays, kit=person.kit)
+    with pytest.raises(UsageError, match=r"replaced on .* use that one; if you have only this one, .*--remove-others"):
+        await person.recover("late")
+    await phone.replace_kit(on_kit=kits.append, kit=kits[0])
+    report = await Vault.verify_kit(kits[0])
+    assert (report.in_force, report.restores_all) == (False, False)
+    with pytest.raises(RefusedError, match="replaced by a newer one"):
+        await phone.replace_kit(on_kit=stays, kit=kits[0])
     assert (await Vault.verify_kit(kits[1])).restores_all
 
 
@@ -352,17 +390,31 @@ async def test_trying_a_kit_holds_its_heads_against_the_relay(
     assert (caught.value.code, caught.value.device, caught.value.seq) == (code, device, seq + more)
 
 
+async def test_a_removal_without_discard_after_excuses_no_feed_that_is_shorter(
+    three: tuple[Vault, Vault, Vault],
+) -> None:
+    """KEY-13: such a pin is the feed's end, so that a kit which has seen more is shown an older state."""
+    phone, _, _ = three
+    kits: list[RecoveryKit] = []
+    await phone.replace_kit(on_kit=kits.append)
+    await phone.remove(2, on_kit=kits.append)
+    feeds = [(number, Seq(seq + (number == 2)), head) for number, seq, head in kits[0].feeds]
+    with pytest.raises(HistoryError, match="the recovery kit has seen more") as caught:
+        await Vault.verify_kit(replace(kits[0], feeds=tuple(feeds)))
+    assert (caught.value.code, caught.value.device, caught.value.seq) == ("rollback", 2, 2)
+
+
 async def test_a_kit_in_force_does_not_end_the_old_one(person: Person, three: tuple[Vault, Vault, Vault]) -> None:
     """What was asked for is that the old one can do nothing any more; to say that this is done would be false."""
     phone, _, _ = three
     kits: list[RecoveryKit] = []
     await phone.replace_kit(on_kit=kits.append)
-    with pytest.raises(UsageError, match="takes a further new kit"):
+    with pytest.raises(UsageError, match="the old one did not sign that"):
         await phone.replace_kit(on_kit=stays, prepared=kits[0], kit=person.kit)
     assert [kit.in_force for kit in await phone.kits()] == [True, True]
-    await phone.replace_kit(on_kit=kits.append, kit=person.kit)
-    assert [kit.in_force for kit in await phone.kits()] == [False, False, True]
-    again = await phone.replace_kit(on_kit=stays, prepared=kits[1], kit=person.kit)  # the answer was lost, say
+    await phone.replace_kit(on_kit=kits.append, kit=kits[0])
+    assert [kit.in_force for kit in await phone.kits()] == [True, False, True]
+    again = await phone.replace_kit(on_kit=stays, prepared=kits[1], kit=kits[0])  # the answer was lost, say
     assert again.entry is None
 
 
@@ -374,7 +426,7 @@ async def test_a_kit_of_another_account(tmp_path: Path, person: Person, three: t
         await phone.replace_kit(on_kit=stays, kit=stranger.kit)
     with pytest.raises(UsageError, match="belongs to another account"):
         await phone.replace_kit(on_kit=stays, prepared=stranger.kit)
-    with pytest.raises(AuthenticationError, match="does not belong to this account"):
+    with pytest.raises(KitError, match=r"not \(yet\) in force"):
         await Vault.verify_kit(replace(stranger.kit, account=person.kit.account, roster=person.kit.roster))
     with pytest.raises(AuthenticationError, match="not the relay"):
         await Vault.verify_kit(replace(person.kit, identity=bytes(32)))
@@ -467,3 +519,27 @@ async def test_for_programs_with_threads(person: Person) -> None:
                 vault.remove(1)
 
     await asyncio.to_thread(use)
+
+
+async def test_a_sync_tells_who_came_and_went(person: Person, three: tuple[Vault, Vault, Vault]) -> None:
+    """Of what others did, once, to who asks for it: not of what was done here, by this device or by a kit in hand."""
+    phone, laptop, _ = three
+    for vault in (phone, laptop):
+        await vault.sync()
+    kits: list[RecoveryKit] = []
+    await laptop.replace_kit(on_kit=kits.append)
+    await laptop.remove(3, on_kit=stays)
+    record = await phone.append(await phone.conversation(CHAT), Text("waits"))
+    await phone.uploaded(record)  # which nobody is told of
+    made, gone = (await phone.sync()).changes
+    assert (made.kit, made.signed_by, made.device, made.this) == (1, "laptop", 2, False)
+    assert (gone.removed, gone.kit) == (((3, "tablet"),), None)
+    assert (await phone.sync()).changes == ()
+    assert (await laptop.sync()).changes == ()
+    await phone.remove(2, on_kit=kits.append, kit=person.kit)
+    assert (await phone.sync()).changes == ()
+    person.kits[0] = kits[-1]
+    new = await person.recover("new")
+    assert (await new.sync()).changes == ()
+    [came] = (await phone.sync()).changes
+    assert (came.added, came.signed_by, came.device) == (((4, "new"),), "recovery kit 2", None)

@@ -504,6 +504,28 @@ async def test_keys_that_were_offered_go_to_no_other_account_or_relay(
     await (await laptop.joined()).close()
 
 
+@pytest.mark.parametrize("entered", [False, True])
+async def test_a_no_to_keys_that_were_offered_before(
+    phone: Vault, laptop: Newer, monkeypatch: pytest.MonkeyPatch, entered: bool
+) -> None:
+    """PAI-11: they may be in a roster by then, whatever is answered later: they are kept, and offered again."""
+    death = Death(HttpMailbox, "put", 4, after=True) if entered else Death(HttpMailbox, "put", 4)
+    with death.comes(monkeypatch):
+        code = await laptop.link()
+        accepting = asyncio.create_task(accept(phone, code))
+        assert isinstance(await laptop.outcome(), Died)
+        assert await accepting == 2 if entered else await ends(accepting) is None
+    code = await laptop.link()
+    with pytest.raises(PairingError, match="was not let in"):
+        await accept(phone, code, False)
+    await laptop.failed(PairingError, "answered no")
+    assert is_held(laptop.home)
+    assert await accept(phone, await laptop.link()) == 2
+    async with await laptop.joined() as vault:
+        await is_whole(vault)
+        assert (await vault.status()).devices == 2
+
+
 async def test_a_damaged_beginning_is_one_clear_line(
     phone: Vault, laptop: Newer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -556,6 +578,38 @@ async def test_a_device_that_is_not_there_is_waited_for_a_minute(monkeypatch: py
     monkeypatch.setattr(_mailbox, "_SOON", 0)
     with pytest.raises(PairingError, match="the other device does not answer"):
         await Mailbox(Silent(), 7, seconds=60).get(2, soon=True)  # type: ignore[arg-type]
+
+
+async def test_a_device_that_does_not_answer_soon_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, with what is left of its minute; and only where no person has a part in the answer."""
+    monkeypatch.setattr(_mailbox, "_QUIET", 0.01)
+    monkeypatch.setattr(_mailbox, "_PAUSE", 0.03)
+    monkeypatch.setattr(_mailbox, "_SOON", 0.05)
+    told: list[int] = []
+    for soon, expected in ((False, []), (True, [1])):
+        mailbox = Mailbox(Silent(), 7, seconds=0.06, on_wait=told.append)  # type: ignore[arg-type]
+        with pytest.raises(PairingError):
+            await mailbox.get(2, soon=soon)
+        await asyncio.sleep(0.02)
+        assert told == expected
+    monkeypatch.setattr(_mailbox, "_QUIET", 0)
+    monkeypatch.setattr(_mailbox, "_SOON", 60)
+    with pytest.raises(PairingError):
+        await Mailbox(Silent(), 7, seconds=0.01, on_wait=told.append).get(2, soon=True)  # type: ignore[arg-type]
+    assert told == [1, 1]  # what is left of the code's time
+
+
+async def test_who_answers_soon_is_not_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_mailbox, "_QUIET", 0)
+
+    class Quick(Silent):
+        async def get(self, number: int, place: int) -> bytes | None:
+            return b"at once"
+
+    told: list[int] = []
+    assert await Mailbox(Quick(), 7, seconds=60, on_wait=told.append).get(2, soon=True) == b"at once"  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    assert told == []
 
 
 async def test_a_relay_that_grants_no_wait_is_not_asked_all_the_more_often(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,7 @@ from sealkeep_protocol.errors import (
     TransportError,
     UsageError,
 )
+from sealkeep_protocol.kit import KitError
 from sealkeep_protocol.records import (
     Contact,
     ContactKey,
@@ -256,7 +257,6 @@ async def test_a_kit_of_another_relay_or_account(person: Person, tmp_path: Path)
     other = bytes(32)
     for wrong, family, code in (
         (replace(kit, identity=other), AuthenticationError, "identity"),
-        (replace(kit, seed=other), AuthenticationError, "key"),
         (replace(kit, roster=(1, other)), HistoryError, "fork"),
         (replace(kit, roster=(7, kit.roster[1])), HistoryError, "rollback"),
         (replace(kit, feeds=((1, 1, other),)), HistoryError, "rollback"),
@@ -264,6 +264,8 @@ async def test_a_kit_of_another_relay_or_account(person: Person, tmp_path: Path)
         with pytest.raises(family) as caught:
             await Vault.recover(tmp_path / "other", kit=wrong, unlock=person.unlock, name="other")
         assert caught.value.code == code
+    with pytest.raises(KitError, match=r"not \(yet\) in force"):
+        await Vault.recover(tmp_path / "other", kit=replace(kit, seed=other), unlock=person.unlock, name="other")
     elsewhere = replace(kit, account=other, roster=(0, other))
     with pytest.raises(RefusedError) as refused:
         await Vault.recover(tmp_path / "other", kit=elsewhere, unlock=person.unlock, name="other")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sealkeep_protocol.errors import HistoryError, UsageError
-from sealkeep_protocol.roster import Entry, Signer
+from sealkeep_protocol.roster import Entry, Roster, Signer
 from support.accounts import MadeAccount, altered, device, kit, refused
 
 OWNER, STOLEN = device(1), device(2)
@@ -103,7 +103,7 @@ def test_after_a_close_only_an_older_keys_reclaim_is_taken(account: MadeAccount)
     reclaimed = account.fork()
     reclaimed.reclaim(by=1)
     changed = account.fork()
-    changed.change(kit(0), new_kit=True)
+    changed.change(kit(0))
     closed = account.fork()
     closed.close(by=0)
     account.close(by=1)
@@ -137,31 +137,116 @@ def test_a_close_is_final_where_no_older_key_has_its_right(account: MadeAccount)
 
 
 def test_the_owners_change_with_the_kit_ends_younger_keys(account: MadeAccount) -> None:
-    """§5.4: "an entry of any type that is signed by a recovery key and sets a new one"."""
+    """§5.4: a removal that a recovery key signs, also of the device that set the one before the current one."""
     account.replace_kit(by=STOLEN)
-    account.change(kit(0), remove=[2], new_kit=True)
-    assert rights(account) == [2]
+    account.replace_kit(by=OWNER)
+    account.change(kit(0), remove=[2])
+    assert rights(account) == [0, 2]
     assert active(account) == [1]
     fork = account.fork()
     fork.change(OWNER)
     refuse(account, fork.entry(), kit(1))
-    refuse(account, fork.entry(), kit(0))
     account.change(kit(2))
 
 
-def test_a_change_with_the_kit_that_sets_none_ends_nothing(account: MadeAccount) -> None:
+def test_the_current_key_that_sets_a_new_one_ends_itself(account: MadeAccount) -> None:
+    """§5.4: "an entry of any type that is signed by a recovery key and sets a new one"."""
+    account.replace_kit(by=OWNER)
+    account.change(kit(1), remove=[2], new_kit=True)
+    assert rights(account) == [0, 2]
+    fork = account.fork()
+    fork.change(OWNER)
+    refuse(account, fork.entry(), kit(1))
+
+
+def test_a_bare_rotation_by_a_kit_ends_nothing_of_devices_that_are_there(account: MadeAccount) -> None:
     """§5.4"""
     account.replace_kit(by=STOLEN)
-    account.change(kit(0), add=1)
+    account.replace_kit(by=STOLEN)
+    assert not account.roster.may_end_keys(kit(0))
+    account.change(kit(0))
     account.change(kit(1))
-    assert rights(account) == [0, 1]
+    assert rights(account) == [0, 1, 2]
+
+
+def test_a_bare_rotation_by_a_kit_ends_the_keys_of_removed_devices(account: MadeAccount) -> None:
+    """§5.4: by the owner's kit, after another device of his has removed the stolen one; no younger key's can."""
+    account.replace_kit(by=STOLEN)
+    account.replace_kit(by=STOLEN)
+    account.remove(2, by=OWNER, new_kit=True)
+    assert rights(account) == [0, 1, 2, 3]
+    younger, other, device_only = account.fork(), account.fork(), account.fork()
+    younger.change(kit(1))
+    assert rights(younger) == [0, 1, 3]  # those that rank above it stay
+    younger.change(kit(3))
+    assert rights(younger) == [0, 1, 3]
+    other.add(by=OWNER)
+    other.remove(3, by=kit(0))  # no bare rotation
+    assert rights(other) == [0, 1, 2, 3]
+    device_only.change(OWNER)
+    assert rights(device_only) == [0, 1, 2, 3]
+    assert not account.roster.may_end_keys(OWNER)
+    assert account.roster.may_end_keys(kit(0))
+    account.change(kit(0))
+    assert rights(account) == [0, 3]
+    assert account.roster.current_recovery_key.number == 3
+    assert not account.roster.may_end_keys(kit(0))
+
+
+def test_a_bare_rotation_does_not_end_the_current_key(account: MadeAccount) -> None:
+    """§5.4, ROS-25: a key that was replaced would be current again, and let in whom it likes."""
+    account.replace_kit(by=STOLEN)
+    account.remove(2, by=OWNER, new_kit=True)
+    account.reclaim(by=1)  # its new key stems from the device that was removed
+    assert account.roster.current_recovery_key.device == 2
+    assert not account.roster.may_end_keys(kit(0))
+    account.change(kit(0))
+    assert rights(account) == [0, 3]
+    assert account.roster.current_recovery_key.number == 3
+
+
+@pytest.mark.parametrize("by", [STOLEN, OWNER])
+def test_a_replaced_kit_lets_nobody_in(account: MadeAccount, by: Signer) -> None:
+    """ROS-25: by itself it reads nothing later, and neither does a device or a kit that it would bring in."""
+    account.replace_kit(by=by)
+    for what in ({"add": 1}, {"new_kit": True}, {"add": 1, "new_kit": True}):
+        fork = account.fork()
+        fork.change(kit(1), **what)
+        refuse(account, fork.entry(), kit(0))
+        with pytest.raises(UsageError, match="replaced adds no device"):
+            account.compose(kit(0), **what)
+    # Nor with the removal of the device that set the current one, which takes a new one (ROS-16).
+    good = account.compose(kit(1), remove=[by.number], new_kit=True).roster.last
+    assert good is not None
+    refuse(account, good, kit(0))
+    refuse(account, altered(good, recovery=None), kit(0))
+    # What it may: remove another one, which leaves the current key current; rotate; close; reclaim.
+    other = 3 - by.number
+    account.remove(other, by=kit(0))
+    account.change(kit(0))
+    assert account.roster.current_recovery_key.number == 1
+    closed = account.fork()
+    closed.close(by=0)
+    account.reclaim(by=0)
+    assert (active(account), rights(account)) == ([3], [2])
+    account.add(by=kit(2))
+
+
+def test_an_entry_of_a_kit_is_judged_at_its_place(account: MadeAccount) -> None:
+    """ROS-25: what it signed while it was current stays valid."""
+    account.add(by=kit(0))
+    account.replace_kit(by=OWNER)
+    assert Roster.read(account.entries, account=account.id).head == account.roster.head
+    assert account.roster.is_replaced(kit(0))
+    assert not account.roster.is_replaced(kit(1))
+    assert not account.roster.is_replaced(OWNER)
 
 
 def test_a_younger_keys_replacement_does_not_touch_older_ones(account: MadeAccount) -> None:
     """§5.4: "… ends the right of the signing key and of every key with a greater number"."""
     for _ in range(3):
         account.replace_kit(by=STOLEN)
-    account.change(kit(1), new_kit=True)
+    account.reclaim(by=1)
     assert rights(account) == [0, 4]
     account.change(kit(4), new_kit=True)
     assert rights(account) == [0, 5]
@@ -205,9 +290,9 @@ def test_removing_another_device_takes_none(account: MadeAccount) -> None:
     account.remove(2, by=OWNER)
     assert account.roster.current_recovery_key.number == 2
     account.add(by=OWNER)
-    account.change(kit(0), new_kit=True)
-    account.remove(1, by=device(3))
-    assert active(account) == [3]
+    account.change(kit(2), new_kit=True)
+    account.remove(3, by=OWNER)
+    assert active(account) == [1]
 
 
 def test_a_removed_thief_writes_nothing_more(account: MadeAccount) -> None:
@@ -238,10 +323,11 @@ def test_where_keys_stem_from(account: MadeAccount) -> None:
     account.change(kit(2), add=1, new_kit=True)
     account.replace_kit(by=device(3))
     assert stems(account) == [1, 2, 2, 2, 3]
-    account.change(kit(0), new_kit=True)  # nobody ranks above the first
-    account.change(kit(5), add=1, new_kit=True)
-    account.reclaim(by=6)
-    assert stems(account)[5:] == [None, 4, 5]
+    account.reclaim(by=0)  # nobody ranks above the first
+    account.change(kit(5), new_kit=True)
+    account.change(kit(6), add=1, new_kit=True)
+    account.reclaim(by=7)
+    assert stems(account)[5:] == [4, None, 5, 6]
 
 
 def test_a_kit_that_the_thiefs_kit_set_is_replaced_as_well(account: MadeAccount) -> None:
@@ -270,10 +356,10 @@ def test_a_devices_removal_disputes_what_stems_from_the_removed_one(account: Mad
     account.remove(2, by=OWNER)
     assert disputed(account) == [None, 4, None]
     assert rights(account) == [0, 1, 2]
-    account.change(kit(1), new_kit=True)
+    account.reclaim(by=1)
     assert rights(account) == [0, 3]
     assert disputed(account)[3] == 4
-    account.change(kit(0), new_kit=True)
+    account.reclaim(by=0)
     assert rights(account) == [4]
     assert disputed(account)[4] is None
 
@@ -292,8 +378,9 @@ def test_a_removal_that_a_kit_signs_disputes_nothing(account: MadeAccount) -> No
     """§5.4: it ends the younger keys, also those that a thief's kit set."""
     account.replace_kit(by=STOLEN)
     account.change(kit(1), new_kit=True)
-    account.remove(2, by=kit(0), new_kit=True)
-    assert rights(account) == [3]
+    account.replace_kit(by=OWNER)
+    account.remove(2, by=kit(0))
+    assert rights(account) == [0, 3]
     assert disputed(account) == [None, None, None, None]
 
 

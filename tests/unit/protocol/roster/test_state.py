@@ -339,7 +339,7 @@ def test_a_kit_that_was_ended_lowers_no_pin(pinned: MadeAccount) -> None:
     """ROS-02, ROS-23"""
     good = pinned.compose(kit(0), remove=[lowered(pinned, 1)]).roster.last
     assert good is not None
-    pinned.change(kit(0), new_kit=True)
+    pinned.reclaim(by=0)
     following = altered(good, number=pinned.roster.number + 1, previous=pinned.roster.head)
     refuse(pinned, following, kit(0))
 
@@ -351,7 +351,7 @@ def test_a_lowered_pin_settles_no_right_anew(account: MadeAccount) -> None:
     account.seal(2)
     account.seal(2)
     account.remove(2, by=device(1), new_kit=True)
-    account.change(kit(2), new_kit=True)  # disputed, and current once its time is over
+    account.reclaim(by=2)  # disputed, and done once its time is over
     assert account.roster.current_recovery_key.device == 2
     before = account.roster.recovery_keys
     account.change(kit(0), remove=[lowered(account, 1)])
@@ -375,9 +375,9 @@ def test_a_reclaim_lowers_pins_too(pinned: MadeAccount) -> None:
 
 def test_a_reclaim_where_nobody_is_left_may_lower_a_pin(pinned: MadeAccount) -> None:
     """ROS-23"""
-    pinned.change(kit(0), remove=[1, 3], new_kit=True)
     last = len(pinned.kits) - 1
-    pinned._take(pinned.compose(kit(last), add=1, remove=[lowered(pinned, 2)], new_kit=True, reclaim=True))
+    pinned.change(kit(last), remove=[1, 3], new_kit=True)
+    pinned._take(pinned.compose(kit(0), add=1, remove=[lowered(pinned, 2)], new_kit=True, reclaim=True))
     assert pinned.entry().removed == (lowered(pinned, 2),)
 
 

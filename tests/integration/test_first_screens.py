@@ -122,6 +122,18 @@ async def test_chats_are_read_and_written_while_the_rest_comes(account: Account)
         assert await exported(phone, account.base / "phone.jsonl") == mine
 
 
+async def test_whoever_waits_for_one_record_does_not_wait_for_all_that_is_old(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sealkeep_client.engine._awaited.AT_ONCE", 1)
+    async with await recovered(account.base / "laptop", account.kit, account.proxy.url) as laptop:
+        await sync_until_the_front_is_there(laptop, account.proxy)
+        before = (await laptop.status()).awaited
+        record = await laptop.append((await laptop.conversations())[0], Text("sent at once"))
+        await laptop.uploaded(record)
+        assert before - 1 <= (await laptop.status()).awaited < before
+
+
 async def test_a_device_that_is_killed_among_the_bodies(account: Account) -> None:
     """`kill -9` at each question for bodies: what came stays, what is on its way is told, and comes (P9)."""
     late = Device(account.base / "late")

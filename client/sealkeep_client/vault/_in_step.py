@@ -88,7 +88,8 @@ class InStep:
             async with asyncio.timeout(timeout):
                 while not await self._is_uploaded(identifier):
                     if not self.is_running:
-                        await self._relaying.sync(tells=False)
+                        # Once, not to the end: on a new device the rest may take longer than anybody waits for one record.
+                        await self._relaying.sync_once(tells=False)
                         continue
                     self._check_room()
                     async with settled:

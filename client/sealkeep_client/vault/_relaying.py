@@ -36,18 +36,21 @@ class Relaying:
         await core.relay.create_account(genesis, wraps)
         await core.in_store(lambda: core.local.put("unsent-wraps", None))
 
-    async def sync(self, *, progress: OnProgress | None = None, writes: bool = True, tells: bool = True) -> SyncSummary:
-        """What `Vault.sync` promises; without `writes` it only reads, and leaves for another what it would tell of others'
-        changes without `tells`."""
-        summary = await self._sync_once(progress, writes, tells)
+    async def sync(self, *, progress: OnProgress | None = None, writes: bool = True) -> SyncSummary:
+        """What `Vault.sync` promises; without `writes` it only reads."""
+        summary = await self.sync_once(progress=progress, writes=writes)
         # What is new, and what waits to be sent, comes before the bodies that are still awaited, each time anew.
         awaited = summary.awaited + 1
         while 0 < summary.awaited < awaited:
             awaited = summary.awaited
-            summary = summary.then(await self._sync_once(progress, writes, tells))
+            summary = summary.then(await self.sync_once(progress=progress, writes=writes))
         return summary
 
-    async def _sync_once(self, progress: OnProgress | None, writes: bool, tells: bool) -> SyncSummary:
+    async def sync_once(
+        self, *, progress: OnProgress | None = None, writes: bool = True, tells: bool = True
+    ) -> SyncSummary:
+        """The same with some of the bodies that are awaited, at most. Without `tells` it leaves for another what it would
+        tell of others' changes."""
         core = self._core
         async with core.exclusive:
             await self.register()

@@ -6,7 +6,6 @@ tests/unit/client/engine/test_hostile_authors.py.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,12 +21,11 @@ from sealkeep_protocol.errors import HistoryError
 from sealkeep_protocol.keys import EpochKeys
 from sealkeep_protocol.primitives import sha256
 from sealkeep_protocol.records import Message, encode_body
-from sealkeep_protocol.roster import compose_change
 from sealkeep_protocol.segments import Head, SealedSegment, header_identifier, sign_header, verify_header
 from sealkeep_protocol.types import NO_ID, DeviceId, ObjectId, Seq
 from support.accounts import TIME, MadeAccount, flipped, refused
 from support.attack_table import AttackTable
-from support.hostile_devices import false_view, own_segment
+from support.hostile_devices import false_view, own_segment, signed_change
 from support.hostile_scene import HOSTILE, Deeds, HostileScene, found_by
 from support.household import CHAT, Homes, Household
 from support.memory_relay import CHAT as KEY
@@ -43,14 +41,7 @@ async def test_a_clock_years_ahead(scene: HostileScene) -> None:
     scene.laptop._core.local.clock.observe(far << 16, far)
     await scene.write(scene.laptop, "a native one")
     await scene.laptop.sync()
-    entry = compose_change(
-        scene.account.roster,
-        scene.account.signer,
-        scene.account.keys.signing,
-        list(scene.account.epochs.values()),
-        random=os.urandom,
-        time=(1 << 63) - 1,
-    )
+    entry = signed_change(scene.account, time=(1 << 63) - 1)
     said = await scene.answered(scene.append(entry.entry, list(entry.wraps)))
     found = await scene.found(scene.phone, scene.tablet)
     assert scene.phone._core.local.clock.last >> 16 < far

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
-from sealkeep_client import RecoveryKit
+from sealkeep_client import RecoveryKit, Vault
 from sealkeep_client.cli._failures import explain
 from sealkeep_client.transport import HttpRelay
 from sealkeep_conformance.attacks import Found, Harmless
 from sealkeep_protocol.errors import HistoryError, PeerError, RefusedError, UsageError
 from sealkeep_protocol.roster import Removal, Roster, compose_change
 from support.accounts import refused
-from support.hostile_devices import false_view, lowering
+from support.hostile_devices import false_view, lowering, signed_change
 from support.hostile_scene import HostileScene
 
 
@@ -28,13 +30,7 @@ async def test_an_entry_flood_that_races_its_removal(scene: HostileScene) -> Non
             try:
                 entries, head = await line.roster(scene.account.id, 0)
                 roster = Roster.read(entries, account=scene.account.id)
-                composed = compose_change(
-                    roster,
-                    scene.account.signer,
-                    scene.account.keys.signing,
-                    list(scene.account.epochs.values()),
-                    random=os.urandom,
-                )
+                composed = signed_change(scene.account, roster=roster)
                 await line.append_roster(scene.account.id, head, composed.entry, composed.wraps)
             finally:
                 await line.close()
@@ -58,16 +54,9 @@ async def test_a_pin_that_nobody_can_reach(scene: HostileScene) -> None:
     """ROS-12, VIE-09: the copy route takes no removal of an honest device that pins what was never written: every device
     would miss that for ever, and so would whoever comes with the kit."""
     account = scene.account
-    roster, held = account.roster, list(account.epochs.values())
-    first = compose_change(
-        roster,
-        account.signer,
-        account.keys.signing,
-        held,
-        random=os.urandom,
-        removed=[Removal(2, 100, os.urandom(32), False)],
-    )
-    second = compose_change(first.roster, account.signer, account.keys.signing, [*held, first.keys], random=os.urandom)
+    first = signed_change(account, removed=[Removal(2, 100, os.urandom(32), False)])
+    held = [*account.epochs.values(), first.keys]
+    second = compose_change(first.roster, account.signer, account.keys.signing, held, random=os.urandom)
     copies = [(first.entry, [None] * len(first.wraps)), (second.entry, second.wraps)]
     said = await scene.answered(scene.laptop._core.relay.copy_roster(account.id, copies))
     async with await scene.recover() as new:
@@ -93,9 +82,9 @@ async def test_a_pin_that_a_device_lowers(scene: HostileScene) -> None:
         await scene.record("lowers-pin", said, found, scene.phone, new)
 
 
-async def test_an_account_is_taken_back_from_one_who_contradicts(scene: HostileScene) -> None:
-    """ROS-11, ROS-12: by the kit, likewise on a person's word."""
-    await scene.send(false_view(scene.account))
+@asynccontextmanager
+async def taken_back(scene: HostileScene) -> AsyncIterator[Vault]:
+    """The device with which the kit takes the account back; without the person's word it gives up nothing."""
     kits: list[RecoveryKit] = []
     with refused(HistoryError, "fork", device=3, seq=1):
         await scene.reclaim(kits, discard=False)
@@ -103,6 +92,13 @@ async def test_an_account_is_taken_back_from_one_who_contradicts(scene: HostileS
     async with await scene.reclaim(kits, discard=True) as new:
         await new.sync()
         assert await scene.texts(new) == ["one"]
+        yield new
+
+
+async def test_an_account_is_taken_back_from_one_who_contradicts(scene: HostileScene) -> None:
+    """ROS-11, ROS-12: by the kit, likewise on a person's word."""
+    await scene.send(false_view(scene.account))
+    async with taken_back(scene) as new:
         assert (await new.device_log())[-1].pins == ((1, False), (0, False), (0, True))
 
 
@@ -111,14 +107,7 @@ async def pinned_by_an_accomplice(scene: HostileScene) -> None:
     false = false_view(scene.account)
     await scene.send(false)
     account = scene.tablet._core.local.account
-    composed = compose_change(
-        account.roster,
-        account.signer,
-        account.keys.signing,
-        list(account.epochs.values()),
-        random=os.urandom,
-        removed=[Removal(3, 1, false.header_id, False)],
-    )
+    composed = signed_change(account, removed=[Removal(3, 1, false.header_id, False)])
     await scene.tablet._core.relay.append_roster(account.id, account.roster.number, composed.entry, composed.wraps)
 
 
@@ -151,12 +140,6 @@ async def test_a_contradiction_that_an_accomplice_pins(scene: HostileScene) -> N
 async def test_an_account_is_taken_back_from_accomplices(scene: HostileScene) -> None:
     """P7, ROS-11, ROS-23: by one entry; without the person's word it gives up nothing."""
     await pinned_by_an_accomplice(scene)
-    kits: list[RecoveryKit] = []
-    with refused(HistoryError, "fork", device=3, seq=1):
-        await scene.reclaim(kits, discard=False)
-    assert kits == []
-    async with await scene.reclaim(kits, discard=True) as new:
-        await new.sync()
-        assert await scene.texts(new) == ["one"]
+    async with taken_back(scene) as new:
         last = (await new.device_log())[-1]
         assert (last.what, last.pins, last.lowered) == ("reclaim", ((1, False), (0, False), (0, True)), (3,))

@@ -16,7 +16,7 @@ from sealkeep_protocol import sealing, signed
 from sealkeep_protocol.hybrid_kem import WRAP_SIZE, wrap
 from sealkeep_protocol.keys import EpochKeys, KeyRecord, PrivateKeys
 from sealkeep_protocol.primitives import sha256
-from sealkeep_protocol.roster import Composed, Entry, Link, Removal, Rotation, compose_change, decode_entry
+from sealkeep_protocol.roster import Composed, Entry, Link, Removal, Roster, Rotation, compose_change, decode_entry
 from sealkeep_protocol.segments import (
     Head,
     Position,
@@ -122,11 +122,22 @@ def false_header(made: MadeAccount, author: int, **fields: object) -> SealedSegm
 # The same by a device of an open vault, for a real relay
 
 
+def signed_change(account: Account, *, roster: Roster | None = None, **more: Any) -> Composed:
+    """A change by this device as it signs one, with what else `compose_change` takes; on another `roster` where it is
+    given."""
+    return compose_change(
+        roster or account.roster,
+        account.signer,
+        account.keys.signing,
+        list(account.epochs.values()),
+        random=os.urandom,
+        **more,
+    )
+
+
 def spoilt_entry(account: Account, spoil: Callable[[int, bytes, bytes], bytes]) -> tuple[bytes, list[bytes]]:
     """A rotation by this device whose wraps are what `spoil(recipient, core, wrap)` makes of them."""
-    composed = compose_change(
-        account.roster, account.signer, account.keys.signing, list(account.epochs.values()), random=os.urandom
-    )
+    composed = signed_change(account)
     core = decoded(composed).core
     recipients = [recipient for recipient, _ in composed.roster.recipients()]
     wraps = [spoil(recipient, core, good) for recipient, good in zip(recipients, composed.wraps, strict=True)]
@@ -137,14 +148,7 @@ def spoilt_entry(account: Account, spoil: Callable[[int, bytes, bytes], bytes]) 
 
 def adding(account: Account, record: KeyRecord) -> tuple[bytes, list[bytes]]:
     """An entry that adds a device with this key record, whatever that is; nobody gets a wrap that opens."""
-    good = compose_change(
-        account.roster,
-        account.signer,
-        account.keys.signing,
-        list(account.epochs.values()),
-        random=os.urandom,
-        added=[(new_keys().record((1, account.id)), "x")],
-    )
+    good = signed_change(account, added=[(new_keys().record((1, account.id)), "x")])
     entry = decoded(good)
     forged = replace(entry, added=(entry.added[0]._replace(keys=record),))
     core = forged.encode_core()
@@ -155,9 +159,7 @@ def adding(account: Account, record: KeyRecord) -> tuple[bytes, list[bytes]]:
 
 def lowering(account: Account, removal: Removal) -> tuple[bytes, list[bytes]]:
     """An entry by this device that lowers the pin of a device which was removed before, as the highest kit's may."""
-    composed = compose_change(
-        account.roster, account.signer, account.keys.signing, list(account.epochs.values()), random=os.urandom
-    )
+    composed = signed_change(account)
     core = replace(decoded(composed), removed=(removal,)).encode_core()
     digests = [sha256(wrapped) for wrapped in composed.wraps]
     return signed.sign("roster", account.id, core, account.keys.signing, digests=digests), list(composed.wraps)

@@ -59,11 +59,13 @@ def kit_in_hand_option(about: str) -> Callable[..., Any]:
 
 def kit_in_hand(given: Path | None) -> RecoveryKit | None:
     """The kit that `--with` gives, from its file or typed; None where it was not given."""
-    from sealkeep_client.cli._kit_terminal import type_kit
-
     if given is None:
         return None
-    return type_kit("--with") if str(given) == TYPED else read_kit_file(given)
+    if str(given) != TYPED:
+        return read_kit_file(given)
+    from sealkeep_client.cli._kit_terminal import type_kit
+
+    return type_kit("--with")
 
 
 def read_kit_file(path: Path) -> RecoveryKit:

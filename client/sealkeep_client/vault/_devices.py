@@ -50,10 +50,7 @@ class Devices:
         return await self._core.in_store(self._read_history)
 
     async def missing_keys(self) -> list[MissingKey]:
-        return await self._core.in_store(self._list_missing)
-
-    def _list_missing(self) -> list[MissingKey]:
-        return list(missing_here(self._core.local.account, self._core.store))
+        return list(await self._core.in_store(lambda: missing_here(self._core.local.account, self._core.store)))
 
     def _list(self) -> list[DeviceInfo]:
         account, entries = self._core.local.account, self._entries()
